@@ -1,0 +1,1 @@
+"""Corpora: reading records, embedding and indexing them, and finding the matches among them."""

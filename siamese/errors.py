@@ -1,0 +1,28 @@
+"""Every mistake a user can make raises a :class:`SiameseError`; anything else is a bug of ours.
+
+The command line prints the sentence and exits 2. A sentence says what is wrong, where, what was expected and how to mend it.
+"""
+
+
+class SiameseError(Exception):
+    """Root of the family: catch this one to catch them all."""
+
+
+class SchemaError(SiameseError):
+    """The fields asked for do not fit the columns given."""
+
+
+class SettingsError(SiameseError):
+    """A setting is unknown or out of its range."""
+
+
+class DataError(SiameseError):
+    """Records or pairs that cannot be read, or do not say what they must."""
+
+
+class ArtifactError(SiameseError):
+    """A model, index or run folder that is damaged, of another format, or made by something else."""
+
+
+class OutputError(SiameseError):
+    """A result that cannot be written where it was asked for."""

@@ -1,0 +1,175 @@
+"""Features: records as bags of hashed words and character n-grams, computed a whole batch at a time.
+
+A record's n-grams never cross a word, so they depend on the word alone: they are made once for each distinct word of a batch
+(its vocabulary), and a record is only the list of its words. Summing over words then costs what words cost, not what n-grams do.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import pyarrow as pa
+
+from siamese.kinds import canonical
+from siamese.schema import Schema
+from siamese.text import SPACE, Words, split_words
+
+HASH_BITS = (
+    18  # 262,144 rows: collisions stay rare for the vocabularies of single domains, and the tables stay in tens of MB
+)
+GRAM_SIZES = (3, 4, 5)
+
+
+class Group(IntEnum):
+    """Kinds of features that are weighted apart in every field."""
+
+    WORD = 0  # a word without a digit
+    CODE = 1  # a word with a digit: model numbers, years, amounts
+    GRAM = 2  # n characters inside a word
+
+
+@dataclass(frozen=True)
+class Bags:
+    """n records as bags of words over a vocabulary of v distinct words.
+
+    Attributes:
+        word_ids: (v,) int64 hashed feature of each distinct word.
+        gram_ids: (g,) int64 hashed features of their n-grams, end to end.
+        gram_offsets: (v + 1,) int64; word w has the n-grams ``gram_offsets[w]`` to ``gram_offsets[w + 1]``.
+        words: (o,) int64 vocabulary index of every occurrence, by record, then field.
+        has_digit: (v,) bool.
+        offsets: (n * fields + 1,) int64 bounds of each record's field in ``words``.
+        n_fields: fields a record.
+    """
+
+    word_ids: np.ndarray
+    has_digit: np.ndarray
+    gram_ids: np.ndarray
+    gram_offsets: np.ndarray
+    words: np.ndarray
+    offsets: np.ndarray
+    n_fields: int
+
+    def __len__(self) -> int:
+        return (len(self.offsets) - 1) // self.n_fields
+
+    def take(self, rows: np.ndarray) -> "Bags":
+        """The bags of some records, over the words that they hold."""
+        cells = (np.asarray(rows)[:, None] * self.n_fields + np.arange(self.n_fields)).ravel()
+        words, offsets = take_ragged(self.words, self.offsets, cells)
+        kept = np.zeros(len(self.word_ids), bool)
+        kept[words] = True
+        kept = np.flatnonzero(kept)
+        renumbered = np.empty(len(self.word_ids), np.int64)
+        renumbered[kept] = np.arange(len(kept))
+        gram_ids, gram_offsets = take_ragged(self.gram_ids, self.gram_offsets, kept)
+        return Bags(
+            self.word_ids[kept], self.has_digit[kept], gram_ids, gram_offsets, renumbered[words], offsets, self.n_fields
+        )
+
+
+def take_ragged(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a ragged array (values end to end, (n + 1,) offsets) as another one."""
+    starts = offsets[rows]
+    lengths = offsets[rows + 1] - starts
+    taken = np.concatenate(([0], np.cumsum(lengths)))
+    positions = np.arange(taken[-1]) + np.repeat(starts - taken[:-1], lengths)
+    return values[positions], taken
+
+
+def featurise(records: pa.Table, schema: Schema) -> Bags:
+    """Bags of records whose columns :meth:`Schema.select` made text."""
+    columns = [split_words(canonical(records[field.name].combine_chunks(), field.kind)) for field in schema.fields]
+    hashes = [_hash_words(words) for words in columns]
+    codes = pa.chunked_array([pa.array(h) for h in hashes], pa.uint64()).combine_chunks().dictionary_encode()
+    occurrences = codes.indices.to_numpy().astype(np.int64)
+    word_hash = codes.dictionary.to_numpy()
+
+    # Occurrences lie by field, then record: bring them to record, then field.
+    n, n_fields = records.num_rows, len(columns)
+    lengths = (
+        np.stack([np.diff(words.offsets) for words in columns], axis=1) if n_fields else np.zeros((n, 0), np.int64)
+    )
+    starts = np.stack([words.offsets[:-1] for words in columns], axis=1)
+    starts = starts + np.concatenate(([0], np.cumsum([len(words) for words in columns])[:-1]))
+    offsets = np.concatenate(([0], np.cumsum(lengths.ravel())))
+    positions = np.arange(offsets[-1]) + np.repeat(starts.ravel() - offsets[:-1], lengths.ravel())
+
+    first = np.zeros(len(word_hash), np.int64)
+    first[occurrences[::-1]] = np.arange(len(occurrences))[
+        ::-1
+    ]  # the first place of each distinct word: the last write stays
+    vocabulary = _subset(columns, first)
+    gram_ids, gram_offsets = _hash_grams(vocabulary)
+    return Bags(
+        _feature(word_hash), _has_digit(vocabulary), gram_ids, gram_offsets, occurrences[positions], offsets, n_fields
+    )
+
+
+# Hashing: a polynomial in an odd base modulo 2^64, then a finaliser; the top bits pick the row.
+_BASE = 0x9E3779B97F4A7C15
+_INVERSE = pow(_BASE, -1, 2**64)
+_GRAM_SALT = 0xD6E8FEB86659FD93
+
+
+def _mix(h: np.ndarray) -> np.ndarray:
+    """Finaliser of splitmix64 (Steele, Lea, Flood 2014): every input bit reaches every output bit."""
+    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return h ^ (h >> np.uint64(31))
+
+
+def _feature(h: np.ndarray) -> np.ndarray:
+    return (h >> np.uint64(64 - HASH_BITS)).astype(np.int64)
+
+
+def _powers(base: int, count: int) -> np.ndarray:
+    powers = np.full(count, base, np.uint64)
+    powers[:1] = 1
+    return np.multiply.accumulate(powers)
+
+
+def _hash_words(words: Words) -> np.ndarray:
+    """(w,) uint64: sum of char * base^position over each word, from prefix sums shifted back by the inverse power."""
+    terms = _mix(words.chars.astype(np.uint64)) * _powers(_BASE, len(words.chars))
+    sums = np.concatenate(([np.uint64(0)], np.cumsum(terms, dtype=np.uint64)))
+    starts, ends = words.spaces[:-1] + 1, words.spaces[1:]
+    return _mix((sums[ends] - sums[starts]) * _powers(_INVERSE, len(words.chars) + 1)[starts])
+
+
+def _hash_grams(words: Words) -> tuple[np.ndarray, np.ndarray]:
+    """Hashed n-grams of each word with its two bounding spaces, as ragged (ids, offsets)."""
+    chars = _mix(words.chars.astype(np.uint64))
+    size = len(chars)
+    word_of = np.cumsum(words.chars == SPACE) - 1  # a space belongs to the word after it
+    ids = np.zeros((size, len(GRAM_SIZES)), np.int64)
+    valid = np.zeros((size, len(GRAM_SIZES)), bool)
+    rolling = np.zeros(size, np.uint64)
+    for n in range(1, max(GRAM_SIZES) + 1):
+        if n > size:
+            break
+        rolling = rolling[: size - n + 1] * np.uint64(_BASE) + chars[n - 1 :]
+        if n in GRAM_SIZES:
+            column = GRAM_SIZES.index(n)
+            ids[: size - n + 1, column] = _feature(_mix(rolling ^ np.uint64(_GRAM_SALT * n % 2**64)))
+            valid[: size - n + 1, column] = (
+                word_of[: size - n + 1] == word_of[n - 2 : size - 1]
+            )  # only the last may be the next space
+    counts = np.bincount(np.repeat(word_of, valid.sum(axis=1)), minlength=len(words) + 1)[: len(words)]
+    return ids[valid], np.concatenate(([0], np.cumsum(counts)))
+
+
+def _has_digit(words: Words) -> np.ndarray:
+    digits = np.concatenate(([0], np.cumsum((words.chars >= 48) & (words.chars <= 57))))
+    return digits[words.spaces[1:]] > digits[words.spaces[:-1]]
+
+
+def _subset(columns: list[Words], places: np.ndarray) -> Words:
+    """Some of the words of several columns (numbered through) as Words of their own."""
+    chars = np.concatenate([words.chars for words in columns])
+    shifts = np.cumsum([0] + [len(words.chars) for words in columns])
+    starts = np.concatenate([words.spaces[:-1] + shift for words, shift in zip(columns, shifts, strict=False)])[places]
+    ends = np.concatenate([words.spaces[1:] + shift for words, shift in zip(columns, shifts, strict=False)])[places]
+    offsets = np.concatenate(([0], np.cumsum(ends - starts)))
+    positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
+    return Words(np.append(chars[positions], np.uint32(SPACE)), offsets, np.arange(len(places) + 1))

@@ -1,0 +1,88 @@
+"""Kinds: each kind of field brought to the one spelling in which equal things look equal."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from siamese.schema import Kind
+from siamese.text import join_words, normalise
+
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+# Widths of the bins, in units of log(amount), that near amounts share. Two grids, half a bin apart, so that no edge parts two neighbours.
+MAGNITUDE_BINS = (0.02, 0.2)
+
+
+def canonical(text: pa.Array, kind: Kind) -> pa.Array:
+    """A column of text in the canonical spelling of its kind, normalised; null stays null."""
+    if kind is Kind.NUMBER:
+        return number(text)
+    if kind is Kind.DATE:
+        return date(text)
+    text = normalise(text)
+    return join_words(text) if kind is Kind.CODE else text
+
+
+def parse_number(text: pa.Array) -> pa.Array:
+    """(n,) float64: the amount in each value, whatever the currency, grouping or decimal sign; null where there is none."""
+    found = pc.struct_field(pc.extract_regex(normalise(text), r"(?P<n>-?\d[\d,.' ]*)"), "n")
+    found = pc.replace_substring_regex(found, r"[ ']|[.,]$", "")
+    found = pc.replace_substring_regex(found, r"[.,]$", "")
+    # The last sign is the decimal one, unless it comes twice or parts exactly three digits after a comma.
+    comma_decimal = pc.match_substring_regex(found, r"^-?[\d.]*,(\d{1,2}|\d{4,})$")
+    swapped = pc.replace_substring(pc.replace_substring(found, ".", ""), ",", ".")
+    plain = pc.replace_substring(found, ",", "")
+    found = pc.if_else(comma_decimal, swapped, plain)
+    valid = pc.match_substring_regex(found, r"^-?\d{1,300}(\.\d*)?$")
+    return pc.if_else(valid, found, pa.scalar(None, found.type)).cast(pa.float64())
+
+
+def number(text: pa.Array) -> pa.Array:
+    """Amounts as ``12d99`` followed by the names of their magnitude bins (letters only); other values stay as they are."""
+    amounts = parse_number(text)
+    known = amounts.is_valid().to_numpy(zero_copy_only=False)
+    values = np.unique(amounts.drop_null().to_numpy())
+    spelled = pa.array([_spell(value) for value in values], pa.large_string())
+    places = np.zeros(len(text), np.int64)
+    places[known] = np.searchsorted(values, amounts.drop_null().to_numpy())
+    indices = pa.array(places, mask=~known)
+    taken = spelled.take(indices) if len(values) else pa.nulls(len(text), pa.large_string())
+    return pc.coalesce(taken, normalise(text))
+
+
+def _spell(value: float) -> str:
+    exact = f"{value:.15g}".replace(".", "d").replace("-", "minus")
+    if value == 0:
+        return exact
+    size = np.log(abs(value))
+    bins = [
+        _letters(f"{level}{grid}", int(np.floor(size / width + grid / 2)))
+        for level, width in enumerate(MAGNITUDE_BINS)
+        for grid in (0, 1)
+    ]
+    return " ".join([exact, *bins])
+
+
+def _letters(prefix: str, index: int) -> str:
+    """A name of letters only, so that it is told from a number by having no digit."""
+    return "".join(chr(ord("a") + int(digit)) if digit.isdigit() else "m" for digit in f"{prefix}-{index}").join(
+        ("zz", "zz")
+    )
+
+
+def date(text: pa.Array) -> pa.Array:
+    """Days as ``yyyymmdd``; values in no known order of day, month and year stay as they are."""
+    text = normalise(text)
+    text = pc.replace_substring_regex(text, r"^\s+|\s+$|[t ]\d\d:[\d:.]+.*$", "")
+    for number_, month in enumerate(MONTHS, 1):
+        text = pc.replace_substring_regex(
+            text, rf"^(\d{{1,2}})[- ]{month}[a-z]*[-, ]+(\d{{2,4}})$", rf"\2-{number_:02d}-\1"
+        )
+        text = pc.replace_substring_regex(
+            text, rf"^{month}[a-z]*\.?\s+(\d{{1,2}}),?\s+(\d{{4}})$", rf"\2-{number_:02d}-\1"
+        )
+    text = pc.replace_substring_regex(text, r"^(\d{1,2})[/.](\d{1,2})[/.](\d{2,4})$", r"\3-\2-\1")
+    text = pc.replace_substring_regex(text, r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})$", r"\1-\2-\3")
+    text = pc.replace_substring_regex(text, r"-(\d)\b", r"-0\1")
+    text = pc.replace_substring_regex(text, r"^([0-4]\d)-(\d\d)-(\d\d)$", r"20\1-\2-\3")
+    text = pc.replace_substring_regex(text, r"^([5-9]\d)-(\d\d)-(\d\d)$", r"19\1-\2-\3")
+    return pc.replace_substring_regex(text, r"^(\d{4})-(\d\d)-(\d\d)$", r"\1\2\3")

@@ -1,0 +1,59 @@
+"""Measures: how well distances part genuine pairs from imposite ones."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What flagging every pair up to a distance gives, at each distance where that changes.
+
+    Attributes:
+        distances: (t,) ascending distinct distances; row i flags all pairs up to ``distances[i]``.
+        flagged: (t,) pairs flagged.
+        right: (t,) genuine pairs among them.
+        matches: genuine pairs in all.
+    """
+
+    distances: NDArray[np.float64]
+    flagged: NDArray[np.int64]
+    right: NDArray[np.int64]
+    matches: int
+
+    @classmethod
+    def of(cls, distances: NDArray, is_match: NDArray) -> "Curve":
+        distances = np.asarray(distances, np.float64)
+        order = np.argsort(distances, kind="stable")
+        ordered, labels = distances[order], np.asarray(is_match)[order] == 1
+        last = (
+            np.append(np.flatnonzero(np.diff(ordered) > 0), len(ordered) - 1) if len(ordered) else np.empty(0, np.int64)
+        )
+        return cls(ordered[last], last + 1, np.cumsum(labels)[last], int(labels.sum()))
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        return self.right / self.flagged
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        return self.right / max(self.matches, 1)
+
+    @property
+    def f1(self) -> NDArray[np.float64]:
+        return 2 * self.right / (self.flagged + max(self.matches, 1))
+
+    def between(self, row: int) -> float:
+        """The threshold for a row: half-way to the next distance, so that a rounding error decides no pair."""
+        if row + 1 < len(self.distances):
+            return float((self.distances[row] + self.distances[row + 1]) / 2)
+        return float(np.nextafter(self.distances[row], np.inf))
+
+
+def average_precision(distances: NDArray, is_match: NDArray) -> float:
+    """Area under the precision-recall curve as a step function (scikit-learn's ``average_precision_score``); 0 without matches."""
+    curve = Curve.of(distances, is_match)
+    if curve.matches == 0:
+        return 0.0
+    return float(np.sum(np.diff(curve.recall, prepend=0.0) * curve.precision))

@@ -1,0 +1,195 @@
+"""Schema: which columns take part in the comparison, and what kind of thing each one holds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from siamese.errors import DataError, SchemaError
+from siamese.text import as_text
+
+INFERENCE_SAMPLE = 50_000  # records looked at to tell a column's kind; kinds do not change with more of them
+
+
+class Kind(StrEnum):
+    """What a field holds, and so how it is read."""
+
+    TEXT = "text"  # words in any order: titles, descriptions
+    NAME = "name"  # few words, of people, places, brands
+    NUMBER = "number"  # an amount: near values are nearly alike
+    DATE = "date"  # a day: read as its eight digits
+    CODE = "code"  # an identifier: punctuation and spaces mean nothing (phones, model numbers)
+    CATEGORY = "category"  # one of few values: alike or not
+
+
+class Field(BaseModel):
+    """A column that takes part."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    kind: Kind
+
+
+class Schema(BaseModel):
+    """The fields of a record, in order, and the columns left out with the reason.
+
+    Example:
+        >>> schema = Schema.infer(as_table([{"title": "sony turntable pslx350h"}, {"title": "bose acoustimass 5"}]))
+        >>> [(field.name, field.kind.value) for field in schema.fields]
+        [('title', 'text')]
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    fields: tuple[Field, ...]
+    ignored: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [field.name for field in self.fields]
+        if not names:
+            why = "; ".join(f"'{name}': {reason}" for name, reason in self.ignored.items())
+            raise SchemaError(
+                "no column is left to compare" + (f" ({why})" if why else "") + ": give records with text in them"
+            )
+        if len(set(names)) < len(names):
+            raise SchemaError(f"the schema names a field twice: {', '.join(names)}")
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        return [field.name for field in self.fields]
+
+    @classmethod
+    def infer(
+        cls, records: pa.Table, *, exclude: Iterable[str] = (), kinds: Mapping[str, Kind | str] | None = None
+    ) -> Self:
+        """Tell the kind of every column from its values.
+
+        Args:
+            records: the records, or a sample of them.
+            exclude: columns that are not compared (the record id).
+            kinds: kinds set by hand, by column; ``"ignore"`` leaves a column out.
+
+        Raises:
+            SchemaError: ``kinds`` names a column that is not there or a kind that does not exist, or no column is left.
+        """
+        kinds = dict(kinds or {})
+        for name, kind in kinds.items():
+            if name not in records.column_names:
+                raise SchemaError(
+                    f"the schema names column '{name}', which the records lack: they have {_listed(records.column_names)}"
+                )
+            if kind != "ignore" and kind not in list(Kind):
+                raise SchemaError(f"column '{name}' has kind '{kind}': expected one of {_listed([*Kind, 'ignore'])}")
+        excluded = set(exclude)
+        fields: list[Field] = []
+        ignored: dict[str, str] = {}
+        sample = records.slice(0, INFERENCE_SAMPLE)
+        for name in records.column_names:
+            if name in excluded:
+                continue
+            kind = kinds.get(name) or _kind_of(as_text(sample[name]))
+            if kind == "ignore":
+                ignored[name] = "set by hand"
+            elif kind in list(Kind):
+                fields.append(Field(name=name, kind=Kind(kind)))
+            else:
+                ignored[name] = kind
+        return cls(fields=tuple(fields), ignored=ignored)
+
+    def without(self, names: Mapping[str, str]) -> "Schema":
+        """The schema less some fields, each with the reason."""
+        return Schema(fields=tuple(f for f in self.fields if f.name not in names), ignored={**self.ignored, **names})
+
+    def select(self, records: pa.Table) -> pa.Table:
+        """The records' fields as text columns in this schema's order.
+
+        Raises:
+            SchemaError: a field is missing from the records.
+        """
+        missing = [name for name in self.names if name not in records.column_names]
+        if missing:
+            raise SchemaError(
+                f"the records lack {_listed(missing)}: this schema needs {_listed(self.names)} and the records have {_listed(records.column_names)}"
+            )
+        return pa.table({name: as_text(records[name]) for name in self.names})
+
+
+def as_table(records: Any) -> pa.Table:
+    """Records in any common form as an Arrow table: a Table, a DataFrame, a list of dicts, or a dict of columns.
+
+    Raises:
+        DataError: the object is none of these.
+    """
+    if isinstance(records, pa.Table):
+        return records
+    if isinstance(records, pa.RecordBatch):
+        return pa.Table.from_batches([records])
+    if hasattr(records, "columns") and hasattr(records, "index"):
+        return pa.Table.from_pandas(records, preserve_index=False)
+    if isinstance(records, Mapping):
+        return pa.table({name: pa.array(values) for name, values in records.items()})
+    if isinstance(records, Sequence) and all(isinstance(record, Mapping) for record in records):
+        names = dict.fromkeys(name for record in records for name in record)
+        return pa.table({name: _loose_array([record.get(name) for record in records]) for name in names})
+    raise DataError(
+        f"records came as {type(records).__name__}: give a DataFrame, an Arrow table, a list of dicts or a dict of columns"
+    )
+
+
+def _loose_array(values: list[Any]) -> pa.Array:
+    """An Arrow array of values whose types may differ from one to the next (as JSON's do): then all become text."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if value is None else str(value) for value in values], pa.large_string())
+
+
+# A whole value that is an amount: a currency sign or word before or after, a sign, grouped digits, decimals, a percent sign.
+_MONEY = r"(?:[$€£¥₹]|usd|eur|gbp|chf)?"
+_NUMBER = rf"(?i)^\s*{_MONEY}\s*[-+]?(?:\d+|\d{{1,3}}(?:[,. ']\d{{3}})+)(?:[.,]\d+)?\s*(?:{_MONEY}|%)\s*$"
+_DATE = (
+    r"(?i)^\s*(?:(?:19|20)\d{2}[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])(?:[T ][\d:.+Z-]*)?"
+    r"|(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+    r"|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{2}|\d{4})"
+    r"|\d{1,2}[- ](?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[-, ]+\d{2,4}"
+    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+\d{1,2},?\s+\d{4})\s*$"
+)
+_MOSTLY = 0.85  # share of a column's values that must look like a kind: real columns have strays
+
+
+def _kind_of(column: pa.Array) -> str:
+    """A kind's name, or the reason why the column is left out."""
+    values = column.drop_null()
+    if len(values) == 0:
+        return "empty"
+    distinct = pc.count_distinct(values).as_py()
+    if distinct == 1 and len(column) > 1 and len(values) == len(column):
+        return "the same value in every record"
+
+    def share(pattern: str) -> float:
+        return pc.mean(pc.match_substring_regex(values, pattern).cast(pa.float64())).as_py()
+
+    words = pc.mean(pc.add(pc.count_substring_regex(values, r"\S\s+\S"), 1)).as_py()
+    if share(_DATE) >= _MOSTLY:
+        return Kind.DATE
+    leading_zero = share(r"^0\d") > 0.02  # amounts are not written so: a postcode, a phone
+    if share(_NUMBER) >= _MOSTLY:
+        long_digits = share(r"^\s*\d{6,}\s*$") > 0.5
+        return Kind.CODE if leading_zero or long_digits else Kind.NUMBER
+    if share(r"^[\d\s()+./x-]{6,}$") >= _MOSTLY:
+        return Kind.CODE
+    if words < 1.5 and share(r"\d") >= 0.5:
+        return Kind.CODE
+    if distinct <= max(2, min(50, 0.02 * len(values))) and words < 4:
+        return Kind.CATEGORY
+    if words < 4 and share(r"\d") < 0.3:
+        return Kind.NAME
+    return Kind.TEXT
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

@@ -1,0 +1,78 @@
+"""Tower: the shared network, as the rest of the package sees it."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from siamese.schema import Schema
+
+
+class Features(Protocol):
+    """Records as a tower reads them: n of them, of which some can be taken."""
+
+    def __len__(self) -> int: ...
+    def take(self, rows: np.ndarray) -> Self: ...
+
+
+class TowerConfig(BaseModel):
+    """Settings that every tower has; each adds its own. The training ones are defaults that ``TrainingConfig`` can override."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    epochs: int = 20  # at most: early stopping ends sooner
+    batch_size: int = 64  # pairs a step
+    learning_rate: float = 1e-3
+
+
+class Tower(nn.Module, ABC):
+    """Maps records to unit-length embeddings; both inputs of a pair pass through this one set of weights.
+
+    Attributes:
+        name: what ``--tower`` calls it.
+        additive: whether an embedding is a sum of one vector a field, so that a squared distance is a sum over fields.
+        dim: dimensions of an embedding.
+    """
+
+    name: ClassVar[str]
+    additive: ClassVar[bool] = False
+    Config: ClassVar[type[TowerConfig]]
+    dim: int
+
+    def __init__(self, schema: Schema, config: Any, seed: int) -> None:
+        super().__init__()
+        self.schema, self.config, self.seed = schema, config, seed
+
+    @abstractmethod
+    def featurise(self, records: pa.Table) -> Features:
+        """Features of records whose columns :meth:`Schema.select` made text."""
+
+    @abstractmethod
+    def forward(self, features: Any) -> Tensor:
+        """(n, dim) float32, each row of length 1; a record with nothing in it is all zeros."""
+
+    def fit_corpus(self, features: Any) -> None:  # noqa: B027 - most towers have nothing to learn from text alone
+        """Learn what unlabelled records teach (which words are rare), before training on pairs."""
+
+    def save_files(self, folder: Path) -> None:  # noqa: B027
+        """Write what is not in the state dict into a folder, made if needed; on loading its path comes as the setting ``model``."""
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @torch.inference_mode()
+    def embed(self, features: Features, batch_size: int = 8192) -> Tensor:
+        """(n, dim) embeddings of all features, without gradients, on the CPU."""
+        was_training = self.training
+        self.eval()
+        batches = [
+            self(features.take(np.arange(start, min(start + batch_size, len(features))))).cpu()
+            for start in range(0, len(features), batch_size)
+        ]
+        self.train(was_training)
+        return torch.cat(batches) if batches else torch.empty(0, self.dim)
