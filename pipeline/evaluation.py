@@ -1,0 +1,78 @@
+"""Evaluation: a whole run against the complete list of true pairs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from pipeline.matching import PAIRS
+from pipeline.pairs import LabelledPairs
+
+
+def evaluate_run(run: Path, truth: str, left: pd.Index, right: pd.Index | None, cluster_id: NDArray[np.int64]) -> dict[str, Any]:
+    """Pairs and clusters of a run against all true pairs; any pair not among them is taken as false.
+
+    Args:
+        run: folder with ``pairs.parquet``.
+        truth: file of left_id, right_id.
+        left, right: record ids, ``right`` for a link; ``cluster_id`` is over both, end to end.
+
+    Raises:
+        DataError: the truth cannot be read or names a record that is not there.
+    """
+    labelled = LabelledPairs.read(truth)
+    frame = labelled.frame[labelled.frame["label"] == 1]
+    everyone = left if right is None else pd.MultiIndex.from_tuples([*((0, i) for i in left), *((1, i) for i in right)])
+    if right is None:
+        known = LabelledPairs(truth, frame, False, True).rows(left)
+        true_left, true_right = known.left, known.right
+    else:
+        known_left = LabelledPairs(truth, frame.assign(right_id=frame["left_id"]), False, True).rows(left)
+        known_right = LabelledPairs(truth, frame.assign(left_id=frame["right_id"]), False, True).rows(right)
+        true_left, true_right = known_left.left, known_right.right + len(left)
+    n = len(everyone)
+    true_keys = np.unique(np.minimum(true_left, true_right) * n + np.maximum(true_left, true_right))
+
+    candidates = flagged = found = right_ones = 0
+    for batch in pq.ParquetFile(run / PAIRS).iter_batches(columns=["left_id", "right_id", "is_match"]):
+        rows_left = left.get_indexer(batch["left_id"].to_pandas())
+        rows_right = rows_left * 0 + (left if right is None else right).get_indexer(batch["right_id"].to_pandas())
+        rows_right = rows_right + (0 if right is None else len(left))
+        is_match = batch["is_match"].to_numpy(zero_copy_only=False)
+        is_true = np.isin(np.minimum(rows_left, rows_right) * n + np.maximum(rows_left, rows_right), true_keys)
+        candidates, flagged = candidates + len(is_true), flagged + int(is_match.sum())
+        found, right_ones = found + int(is_true.sum()), right_ones + int((is_true & is_match).sum())
+    graph = coo_array((np.ones(len(true_left), np.int8), (true_left, true_right)), shape=(n, n))
+    entity = connected_components(graph, directed=False)[1]
+    pairs = _scores(right_ones, flagged, len(true_keys))
+    pairs |= {"true_pairs": len(true_keys), "flagged": flagged, "candidates": candidates, "candidate_recall": found / max(len(true_keys), 1)}
+    return {"pairs": pairs, "clusters": cluster_scores(cluster_id, entity)}
+
+
+def cluster_scores(cluster: NDArray[np.int64], entity: NDArray[np.int64]) -> dict[str, Any]:
+    """Pairwise and B-cubed (Bagga and Baldwin 1998) scores of one grouping of n records against the true one, each (n,)."""
+    cells = pd.Series(1, index=pd.MultiIndex.from_arrays([cluster, entity])).groupby(level=[0, 1]).sum()
+    both = cells.to_numpy().astype(np.float64)
+    cluster_size = pd.Series(cluster).value_counts().loc[cells.index.get_level_values(0)].to_numpy().astype(np.float64)
+    entity_size = pd.Series(entity).value_counts().loc[cells.index.get_level_values(1)].to_numpy().astype(np.float64)
+    pairs_of = lambda sizes: float((sizes * (sizes - 1) / 2).sum())  # noqa: E731
+    pairwise = _scores(
+        pairs_of(both), pairs_of(np.bincount(np.unique(cluster, return_inverse=True)[1])), pairs_of(np.bincount(np.unique(entity, return_inverse=True)[1]))
+    )
+    precision, recall = float((both**2 / cluster_size).sum() / both.sum()), float((both**2 / entity_size).sum() / both.sum())
+    b_cubed = {"precision": precision, "recall": recall, "f1": 2 * precision * recall / (precision + recall)}
+    return {"pairwise": pairwise, "b_cubed": b_cubed}
+
+
+def _scores(right: float, flagged: float, true: float) -> dict[str, Any]:
+    """Precision, recall and F1; nothing flagged is no mistake, and nothing true is all found."""
+    return {
+        "precision": right / flagged if flagged else 1.0,
+        "recall": right / true if true else 1.0,
+        "f1": 2 * right / (flagged + true) if flagged + true else 1.0,
+    }

@@ -1,0 +1,135 @@
+"""Pairs: labelled pairs of record ids, read, checked, and split so that no entity is on two sides."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components, reverse_cuthill_mckee
+
+from pipeline.records import read_table
+from siamese.errors import DataError
+from siamese.pairs import Pairs
+
+SPLITS = ("train", "valid", "test")
+SHARES = {"train": 0.6, "valid": 0.2, "test": 0.2}  # of the entities, where the file has no split of its own
+
+log = logging.getLogger("siamese")
+
+
+@dataclass(frozen=True)
+class LabelledPairs:
+    """The rows of a pairs file.
+
+    Attributes:
+        path: where it was read.
+        frame: left_id, right_id, label (int8) and, where ``has_split``, split; rows in file order.
+        has_split: whether the file has a split column.
+        has_labels: whether it has a label column; without one, every pair is a known match.
+    """
+
+    path: str
+    frame: pd.DataFrame
+    has_split: bool
+    has_labels: bool
+
+    @classmethod
+    def read(cls, path: str) -> "LabelledPairs":
+        """Read ``left_id, right_id, label`` (optional: ``split``); without ``label`` every row is a match.
+
+        Raises:
+            DataError: a column is missing, an id is empty, or a label or split is not one; the sentence gives the row.
+        """
+        frame = read_table(path).to_pandas()
+        missing = [name for name in ("left_id", "right_id") if name not in frame.columns]
+        if missing:
+            have = ", ".join(f"'{name}'" for name in frame.columns)
+            raise DataError(f"'{path}' has no column '{missing[0]}', it has {have}: pairs need left_id, right_id and label")
+        has_labels, has_split = "label" in frame.columns, "split" in frame.columns
+        columns = {}
+        for name in ("left_id", "right_id"):
+            _refuse(frame[name].isna() | (frame[name].astype(str) == ""), path, name, frame[name], "the id of a record")
+            columns[name] = frame[name].astype(str)
+        label = frame["label"] if has_labels else pd.Series(1, index=frame.index)
+        known = label.map(_label)
+        _refuse(known.isna(), path, "label", label, "1 (the same) or 0 (not the same)")
+        columns["label"] = known.astype("int8")
+        if has_split:
+            split = frame["split"].astype("string").str.strip().str.lower().replace({"validation": "valid", "val": "valid", "dev": "valid"})
+            _refuse(~split.isin(SPLITS).fillna(False).astype(bool), path, "split", frame["split"], "train, valid or test")
+            columns["split"] = split.astype(str)
+        return cls(path, pd.DataFrame(columns), has_split, has_labels)
+
+    def rows(self, ids: pd.Index) -> Pairs:
+        """The pairs as row numbers of a table with these ids.
+
+        Raises:
+            DataError: a pair names a record that is not there.
+        """
+        found = {name: ids.get_indexer(self.frame[name]) for name in ("left_id", "right_id")}
+        for name, rows in found.items():
+            unknown = rows < 0
+            if unknown.any():
+                first = int(unknown.argmax())
+                raise DataError(
+                    f"{int(unknown.sum())} of {len(rows)} pairs of '{self.path}' name a {name} that is not among the records, "
+                    f"first '{self.frame[name].iloc[first]}' in row {first + 1}: give the records that the pairs were made from"
+                )
+        return Pairs(found["left_id"].astype(np.int64), found["right_id"].astype(np.int64), self.frame["label"].to_numpy())
+
+
+def contradicted(pairs: Pairs) -> NDArray[np.bool_]:
+    """(n,) pairs that are labelled both ways somewhere in the list, in either order of their ids."""
+    keys = pd.MultiIndex.from_arrays([np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right)])
+    groups = pd.Series(pairs.is_match).groupby(keys.factorize()[0])
+    return (groups.transform("min") != groups.transform("max")).to_numpy()
+
+
+def entities_of(matches: Pairs, n_records: int) -> NDArray[np.int64]:
+    """(n_records,) entity of each record: records tied by genuine pairs are one, every other record is its own."""
+    chosen = matches.take(matches.is_match == 1)
+    graph = coo_array((np.ones(len(chosen), np.int8), (chosen.left, chosen.right)), shape=(n_records, n_records))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def split_by_entity(pairs: Pairs, n_records: int, seed: int) -> NDArray[np.str_]:
+    """The part of each record, whole entities in one part, so that nothing of a valid or test entity is seen in training.
+
+    Pairs between two parts have to be dropped. Entities are therefore ordered so that those tied by imposite pairs lie near each
+    other (reverse Cuthill-McKee on the graph of entities), and the order is cut into runs, each given to a part at random.
+
+    Returns:
+        (n_records,) of "train", "valid" and "test".
+    """
+    entities = entities_of(pairs, n_records)
+    n_entities = int(entities.max(initial=-1)) + 1
+    random = np.random.default_rng(seed)
+    shuffle = random.permutation(n_entities)
+    left, right = shuffle[entities[pairs.left]], shuffle[entities[pairs.right]]
+    graph = coo_array((np.ones(2 * len(pairs), np.int8), (np.r_[left, right], np.r_[right, left])), shape=(n_entities, n_entities))
+    place = np.empty(n_entities, np.int64)
+    place[reverse_cuthill_mckee(graph.tocsr(), symmetric_mode=True)] = np.arange(n_entities)
+    # Cut so that each run has its share of the pairs and of the matches, not of the records: most records may be in no pair.
+    matched = left[pairs.is_match == 1]
+    weight = np.bincount(np.r_[place[left], place[right]], minlength=n_entities) / max(2 * len(pairs), 1)
+    weight = weight + np.bincount(place[matched], minlength=n_entities) / max(len(matched), 1) + 1e-9
+    runs = 20
+    run = np.minimum((np.cumsum(weight) / weight.sum() * runs).astype(int), runs - 1)
+    parts = np.repeat(list(SHARES), [round(runs * share) for share in SHARES.values()])
+    return random.permutation(parts)[run[place[shuffle[entities]]]]
+
+
+def _label(value: object) -> float:
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return float({"true": 1, "false": 0}.get(str(value).strip().lower(), "nan"))
+    return number if number in (0, 1) else float("nan")
+
+
+def _refuse(bad: pd.Series, path: str, column: str, values: pd.Series, expected: str) -> None:
+    if bad.any():
+        first = int(np.argmax(bad.to_numpy()))
+        raise DataError(f"row {first + 1} of '{path}' has {column} '{values.iloc[first]}': expected {expected}")

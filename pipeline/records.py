@@ -1,0 +1,239 @@
+"""Records: a corpus in Parquet, CSV or JSON lines, read in batches."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, TypeAlias
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from siamese.errors import DataError
+from siamese.schema import as_table
+
+BATCH_RECORDS = 65_536
+CSV_BLOCK = 16 * 2**20  # bytes; a record must fit in one
+SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json"}
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+
+Filesystem: TypeAlias = Any  # fsspec's
+
+
+@dataclass(frozen=True)
+class Records:
+    """A corpus on disk or at a URL: the files that make it up, in order.
+
+    Example:
+        >>> records = Records.open("customers/*.parquet")           # doctest: +SKIP
+        >>> sum(batch.num_rows for batch in records.batches())      # doctest: +SKIP
+        50000
+
+    Attributes:
+        path: as it was given.
+        id_column: unique text for each record.
+        files: paths within ``filesystem``.
+        columns: names, the id among them.
+    """
+
+    path: str
+    id_column: str
+    filesystem: Filesystem
+    files: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    @classmethod
+    def open(cls, path: str, id_column: str = "record_id") -> "Records":
+        """Find the files of a file, folder, glob or fsspec URL.
+
+        Raises:
+            DataError: nothing is there, a file cannot be read or has no known suffix, or the id column is missing.
+        """
+        path = str(path)
+        try:
+            filesystem, inner = fsspec.core.url_to_fs(path)
+            files = _files_of(filesystem, inner, path)
+        except (OSError, ValueError, ImportError) as error:
+            raise DataError(f"cannot open '{path}': {_reason(error)}") from error
+        columns = list(dict.fromkeys(name for file in files for name in _header(filesystem, file)))
+        if id_column not in columns:
+            have = ", ".join(f"'{name}'" for name in columns)
+            raise DataError(f"'{path}' has no column '{id_column}', it has {have}: name the id column with --id")
+        return cls(path, id_column, filesystem, tuple(files), tuple(columns))
+
+    def batches(self, columns: Iterable[str] | None = None) -> Iterator[pa.Table]:
+        """Tables of at most 65,536 records, in file order; the id column is text, whatever it was in the file.
+
+        Args:
+            columns: those to read beside the id; all when None.
+
+        Raises:
+            DataError: a file is damaged, or an id is empty; the sentence gives the row.
+        """
+        wanted = list(self.columns) if columns is None else list(dict.fromkeys([self.id_column, *columns]))
+        row = 0
+        for file in self.files:
+            for table in read_batches(self.filesystem, file, wanted):
+                ids = table[self.id_column].cast(pa.large_string())
+                empty = pc.fill_null(pc.equal(pc.utf8_length(ids), 0), True)
+                if pc.any(empty).as_py():
+                    first = row + pc.index(empty, True).as_py() + 1
+                    raise DataError(f"row {first} of '{self.path}' has an empty '{self.id_column}': every record needs one")
+                yield table.set_column(table.column_names.index(self.id_column), self.id_column, ids)
+                row += table.num_rows
+
+    def ids(self) -> pa.Array:
+        """(n,) large_string ids of all records, in order.
+
+        Raises:
+            DataError: there are no records, or an id occurs twice.
+        """
+        chunks = [batch[self.id_column] for batch in self.batches([])]
+        ids = pa.chunked_array([chunk for column in chunks for chunk in column.chunks], pa.large_string()).combine_chunks()
+        check_ids(ids, self)
+        return ids
+
+
+def check_ids(ids: pa.Array, records: Records) -> None:
+    """Refuse an empty corpus and an id that occurs twice."""
+    if len(ids) == 0:
+        raise DataError(f"'{records.path}' has no records")
+    index = pd.Index(ids.to_pandas())
+    if index.has_duplicates:
+        second = int(index.duplicated().argmax())
+        first = int((index == index[second]).argmax())
+        raise DataError(
+            f"'{records.id_column}' must be unique, but '{index[second]}' is in rows {first + 1} and {second + 1} "
+            f"of '{records.path}': name another column with --id, or make the ids unique"
+        )
+
+
+def read_batches(filesystem: Filesystem, file: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """The rows of one file as tables; columns that it lacks come as nulls.
+
+    Raises:
+        DataError: it is damaged, wrongly encoded or of no known format.
+    """
+    reader = {"parquet": _parquet, "csv": _csv, "json": _json}[_format(file)]
+    try:
+        with filesystem.open(file, "rb", compression="infer") as stream:
+            for table in reader(stream):
+                yield table if columns is None else pa.table({name: _column(table, name) for name in columns})
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+        raise DataError(f"'{file}' is not a whole {_format(file).upper()} file: {_reason(error)}") from error
+
+
+def read_table(path: str) -> pa.Table:
+    """A small table (pairs, truth, queries) in any of the formats, whole.
+
+    Raises:
+        DataError: it cannot be read, or has no rows.
+    """
+    path = str(path)
+    try:
+        filesystem, inner = fsspec.core.url_to_fs(path)
+        files = _files_of(filesystem, inner, path)
+    except (OSError, ValueError, ImportError) as error:
+        raise DataError(f"cannot open '{path}': {_reason(error)}") from error
+    tables = [table for file in files for table in read_batches(filesystem, file)]
+    table = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+    if table.num_rows == 0:
+        raise DataError(f"'{path}' has no rows")
+    return table
+
+
+def _files_of(filesystem: Filesystem, inner: str, path: str) -> list[str]:
+    if filesystem.isdir(inner):
+        files = [file for file in sorted(filesystem.find(inner)) if _format(file, known=False)]
+        if not files:
+            raise DataError(f"the folder '{path}' holds no Parquet, CSV or JSON lines file")
+        return files
+    files = sorted(filesystem.glob(inner)) if any(sign in inner for sign in "*?[") else [inner] if filesystem.exists(inner) else []
+    if not files:
+        raise DataError(f"there is no file at '{path}'")
+    for file in files:
+        _format(file)
+    return files
+
+
+def _format(file: str, known: bool = True) -> str:
+    name = file.lower()
+    for suffix in COMPRESSED:
+        name = name.removesuffix(suffix)
+    for suffix, format_ in SUFFIXES.items():
+        if name.endswith(suffix):
+            return format_
+    if known:
+        raise DataError(f"'{file}' has no known suffix: expected one of {', '.join(SUFFIXES)}")
+    return ""
+
+
+def _header(filesystem: Filesystem, file: str) -> list[str]:
+    if _format(file) == "parquet":
+        try:
+            with filesystem.open(file, "rb") as stream:
+                return list(pq.read_schema(stream).names)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"'{file}' is not a whole PARQUET file: {_reason(error)}") from error
+    if _format(file) == "csv":
+        return next((table.column_names for table in read_batches(filesystem, file)), [])
+    # A JSON line names only the fields that it has: all lines are needed to know all fields.
+    return list(dict.fromkeys(name for table in read_batches(filesystem, file) for name in table.column_names))
+
+
+def _parquet(stream: BinaryIO) -> Iterator[pa.Table]:
+    for batch in pq.ParquetFile(stream).iter_batches(BATCH_RECORDS):
+        yield pa.Table.from_batches([batch])
+
+
+def _csv(stream: BinaryIO) -> Iterator[pa.Table]:
+    """Every column is text: a postcode keeps its leading zero."""
+    head = pyarrow.csv.open_csv(stream, read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK)).schema.names
+    stream.seek(0)
+    options = pyarrow.csv.ConvertOptions(
+        column_types=dict.fromkeys(head, pa.large_string()), null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True
+    )
+    reader = pyarrow.csv.open_csv(
+        stream,
+        read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        convert_options=options,
+    )
+    for batch in reader:
+        table = pa.Table.from_batches([batch])
+        for start in range(0, table.num_rows, BATCH_RECORDS):
+            yield table.slice(start, BATCH_RECORDS)
+    if reader.schema.names and not head:
+        yield pa.table({})
+
+
+def _json(stream: BinaryIO) -> Iterator[pa.Table]:
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(stream, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"line {number} is not JSON ({_reason(error)})") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"line {number} is {type(row).__name__}, expected an object")
+        rows.append({name: json.dumps(v) if isinstance(v, dict | list) else v for name, v in row.items()})
+        if len(rows) == BATCH_RECORDS:
+            yield as_table(rows)
+            rows = []
+    if rows:
+        yield as_table(rows)
+
+
+def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
+    return table[name] if name in table.column_names else pa.chunked_array([pa.nulls(table.num_rows, pa.large_string())])
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error, without the sentence end."""
+    text = str(error) or type(error).__name__
+    return text.splitlines()[0].strip().rstrip(".")

@@ -1,0 +1,262 @@
+"""Report: one self-contained HTML page about a run, with the distances, the groups and the pairs to look at."""
+
+import difflib
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Undefined
+from markupsafe import Markup
+
+from siamese.errors import ArtifactError, OutputError
+from siamese.folders import read_json
+
+BATCH_ROWS = 131_072
+SHOWN = 500  # characters of a field that are shown and compared
+ZERO = 1e-6  # margin units: a pair nearer than this is of equal contents
+MISSING = Markup('<span class="missing" title="missing">—</span>')
+UNSEEN = re.compile(  # controls, direction marks and other characters that take no space or turn the text around them
+    r"[\0-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff"
+    r"\U000e0000-\U000e007f]"
+)
+SIZES = ((2, 2), (3, 3), (4, 4), (5, 5), (6, 10), (11, 20), (21, 50), (51, 100), (101, 1000), (1001, math.inf))
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of the written pairs by margin_distance; bin i holds (edges[i], edges[i + 1]], the first one also its lower edge."""
+
+    edges: list[float]
+    matches: list[int]
+    others: list[int]
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """A pair to look at; ``fields`` are (name, left value, right value)."""
+
+    left_id: str
+    right_id: str
+    margin_distance: float
+    probability: float
+    is_match: bool
+    kind: Literal["certain", "inside", "beyond"]
+    fields: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+
+
+def pick_examples(run: Path, per_kind: int = 8) -> list[Example]:
+    """The pairs to show, without their fields: the nearest matches, then those just inside and just beyond the threshold.
+
+    Matches of equal contents are taken only where there are no others. No pair is taken twice, and the order of the rows in
+    the file does not matter.
+    """
+    columns = ["left_id", "right_id", "margin_distance", "probability", "is_match"]
+    ascending = [("margin_distance", "ascending"), ("left_id", "ascending"), ("right_id", "ascending")]
+    descending = [("margin_distance", "descending"), *ascending[1:]]
+    distance, match = pc.field("margin_distance"), pc.field("is_match")
+    finite = pc.is_finite(distance)
+    wanted = {  # each as a filter, an order and a number
+        "equal": (match & finite & (distance <= ZERO), ascending, per_kind),
+        "near": (match & finite & (distance > ZERO), ascending, 2 * per_kind),
+        "inside": (match & finite & (distance > ZERO), descending, per_kind),
+        "beyond": (~match & finite, ascending, per_kind),
+    }
+    best: dict[str, pa.Table] = {}
+    for batch in _batches(run / "pairs.parquet", columns):
+        for name in ("left_id", "right_id"):  # one type of text, which the selection can sort
+            batch = batch.set_column(batch.column_names.index(name), name, batch[name].cast(pa.large_string()))
+        for kind, (chosen, order, k) in wanted.items():
+            rows = pa.concat_tables([*([best[kind]] if kind in best else []), batch.filter(chosen)])
+            best[kind] = rows.take(pc.select_k_unstable(rows, k, order))
+    found = {kind: rows.to_pylist() for kind, rows in best.items()} or dict.fromkeys(wanted, [])
+    inside = found["inside"][: min(per_kind, len(found["near"]) // 2)]
+    certain = (found["near"][: len(found["near"]) - len(inside)] or found["equal"])[:per_kind]
+    return [
+        *(Example(**row, kind="certain") for row in certain),
+        *(Example(**row, kind="inside") for row in inside),
+        *(Example(**row, kind="beyond") for row in found["beyond"]),
+    ]
+
+
+def write_report(
+    run: Path,
+    examples: list[Example],
+    records: Mapping[str, Mapping[str, str | None]],
+    right_records: Mapping[str, Mapping[str, str | None]] | None = None,
+) -> None:
+    """Write ``report.html`` into a run folder.
+
+    Args:
+        run: holds pairs.parquet, clusters.parquet and summary.json.
+        examples: of ``pick_examples``; their fields are filled in here.
+        records: the fields of the records that the examples name; those of the left side in a link run.
+        right_records: those of the right side, where ids may mean other records; the same as ``records`` when None.
+
+    Raises:
+        ArtifactError: a file of the run is missing or damaged.
+        OutputError: the report cannot be written.
+    """
+    summary = read_json(run / "summary.json")
+    others = records if right_records is None else right_records
+    filled = []
+    for example in examples:
+        left, right = records.get(example.left_id, {}), others.get(example.right_id, {})
+        names = dict.fromkeys([*left, *right])
+        filled.append(replace(example, fields=[(name, left.get(name), right.get(name)) for name in names]))
+    page = render_report(summary, read_histogram(run, summary.get("max_distance")), filled, group_sizes(run))
+    beside = run / ".report.html.partial"
+    try:
+        beside.write_text(page, encoding="utf-8")
+        os.replace(beside, run / "report.html")
+    except OSError as error:
+        raise OutputError(f"cannot write '{run / 'report.html'}': {error.strerror or error}") from error
+
+
+def read_histogram(run: Path, threshold: float | None, bins: int = 40) -> Histogram:
+    """The distances of the written pairs, in about ``bins`` bins of which one ends at the threshold."""
+    top = threshold or 0.0
+    for values, _ in _distances(run):
+        top = max(top, float(values.max(initial=0)))
+    width = top / bins or 1 / bins
+    if threshold and threshold > width:
+        width = threshold / round(threshold / width)
+    n = max(1, math.ceil(top / width - 1e-9)) if top else bins
+    edges = np.arange(n + 1) * width
+    counts = np.zeros((2, n), np.int64)
+    for values, is_match in _distances(run):
+        place = np.clip(np.searchsorted(edges * (1 + 1e-9), values) - 1, 0, n - 1)
+        for row, chosen in enumerate((is_match, ~is_match)):
+            counts[row] += np.bincount(place[chosen], minlength=n)
+    return Histogram(edges.tolist(), *counts.tolist(), threshold=threshold)
+
+
+def group_sizes(run: Path) -> list[tuple[int, int]]:
+    """(records in a group, number of such groups), ascending; records that stand alone are groups of 1."""
+    rows: Counter[int] = Counter()
+    for batch in _batches(run / "clusters.parquet", ["cluster_size"]):
+        rows.update({row["values"]: row["counts"] for row in pc.value_counts(batch["cluster_size"]).to_pylist()})
+    return [(size, n // size) for size, n in sorted(rows.items())]
+
+
+def render_report(
+    summary: dict[str, Any], histogram: Histogram, examples: list[Example], clusters: list[tuple[int, int]]
+) -> str:
+    """The page. Nothing in it comes from elsewhere, and whatever the data hold is shown as text."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=ChainableUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"show": _show, "share": _share}
+    stacks = [sum(pair) for pair in zip(histogram.matches, histogram.others, strict=True)]
+    groups = [(size, size, count) for size, count in clusters if size > 1]
+    if len(groups) > len(SIZES):
+        ranges = [(low, high, sum(n for size, _, n in groups if low <= size <= high)) for low, high in SIZES]
+        groups = [(low, min(high, groups[-1][0]), n) for low, high, n in ranges if n]  # type: ignore[type-var,misc]
+    return environment.get_template("report.html.jinja").render(
+        summary=summary,
+        histogram=histogram,
+        stacks=stacks,
+        x_ticks=_ticks(histogram.edges[-1]),
+        y_ticks=_ticks(max(stacks, default=0), whole=True),
+        examples=examples,
+        groups=groups,
+        alone=dict(clusters).get(1),
+        differences=differences,
+    )
+
+
+def differences(left: str | None, right: str | None) -> list[tuple[list[tuple[str, bool]], int, bool] | None]:
+    """Both values as (parts with whether they differ, characters not shown, whether those differ); None where missing."""
+    if left is None or right is None:
+        return [None if one is None else ([(one[:SHOWN], False)], max(0, len(one) - SHOWN), False) for one in (left, right)]
+    sides: tuple[list[tuple[str, bool]], list[tuple[str, bool]]] = ([], [])
+    words = [re.findall(r"\w+|\s+|[^\w\s]", one[:SHOWN]) for one in (left, right)]
+    for a, b, same in _aligned(words[0], words[1]):
+        one, other = "".join(a), "".join(b)
+        alike = not same and difflib.SequenceMatcher(None, one, other, autojunk=False).ratio() >= 0.5
+        for a_part, b_part, equal in _aligned(one, other) if alike else [(one, other, same)]:
+            for side, part in zip(sides, (a_part, b_part), strict=True):
+                if part:
+                    side.append((str(part), not equal))
+    rest = left[SHOWN:] != right[SHOWN:]
+    return [(side, max(0, len(one) - SHOWN), rest) for side, one in zip(sides, (left, right), strict=True)]
+
+
+def _aligned(a: Any, b: Any) -> Iterator[tuple[Any, Any, bool]]:
+    for tag, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        yield a[i:j], b[k:m], tag == "equal"
+
+
+def _batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+                yield pa.Table.from_batches([batch]).select(columns)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise ArtifactError(f"'{path}' cannot be read ({str(error).splitlines()[0]}): make the run again") from error
+
+
+def _distances(run: Path) -> Iterator[tuple[Any, Any]]:
+    for batch in _batches(run / "pairs.parquet", ["margin_distance", "is_match"]):
+        values, is_match = batch["margin_distance"].to_numpy(), batch["is_match"].to_numpy().astype(bool)
+        known = np.isfinite(values)
+        yield values[known], is_match[known]
+
+
+def _ticks(top: float, whole: bool = False) -> list[float]:
+    """Round values from 0, about five; for counts they are whole and reach ``top``."""
+    if top <= 0:
+        return [0]
+    size = 10 ** math.floor(math.log10(top / 4))
+    step = next(size * k for k in (1, 2, 5, 10) if size * k * 5 >= top)
+    step = max(1, round(step)) if whole else step
+    return [step * k for k in range((math.ceil(top / step) if whole else math.floor(top / step + 1e-9)) + 1)]
+
+
+def _finalize(value: Any) -> Any:
+    """What an expression of the template prints: a dash for what is missing, and text whose every character is seen."""
+    if value is None or isinstance(value, Undefined):
+        return MISSING
+    return UNSEEN.sub(_seen, value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _seen(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if match[0] in "\t\n":
+        return {"\t": "⇥", "\n": "↵"}[match[0]]
+    return chr(0x2400 + code) if code < 32 else f"⟨U+{code:04X}⟩"
+
+
+def _show(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_show(one)}" for name, one in value.items() if one is not None) or None
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.3g}" if isinstance(value, float) and abs(value) < 1000 else f"{value:,.0f}" if isinstance(value, float) else value
+
+
+def _share(value: Any, certain: bool = True) -> Any:
+    """A share as a percentage that never rounds to none or all; a model's probability is never certain."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return None if isinstance(value, float) else value
+    if value >= 0.9995 and not (certain and value == 1):
+        return "> 99.9%"
+    if value < 0.0005 and not (certain and value == 0):
+        return "< 0.1%"
+    return f"{value:.1%}"
