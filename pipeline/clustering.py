@@ -47,15 +47,17 @@ def cluster_rows(matches: RowPairs, n_rows: int) -> NDArray[np.int64]:
     return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
-def cluster_records(encoder: Encoder, corpora: list[Corpus], component: NDArray[np.int64]) -> Clusters:
+def cluster_records(
+    encoder: Encoder, corpora: list[Corpus], component: NDArray[np.int64], *, of_records: bool = False
+) -> Clusters:
     """Clusters of the records of one corpus, or of two laid end to end.
 
     Args:
-        component: of the corpora's rows, end to end.
+        component: of the corpora's rows, end to end; of their records, with ``of_records``.
     """
     shifts = np.cumsum([0] + [len(corpus.embeddings) for corpus in corpora])
     rows = np.concatenate([np.where(c.rows < 0, -1, c.rows + shift) for c, shift in zip(corpora, shifts, strict=False)])
-    label = np.where(rows < 0, -1, component[rows])
+    label = component.copy() if of_records else np.where(rows < 0, -1, component[rows] if len(component) else -1)
     alone = label < 0  # a record with nothing to compare is its own cluster
     label[alone] = len(component) + np.arange(alone.sum())
     _, first, inverse, counts = np.unique(label, return_index=True, return_inverse=True, return_counts=True)

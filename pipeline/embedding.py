@@ -51,7 +51,9 @@ class Embeddings:
     def open(cls, folder: Path, dim: int) -> "Embeddings":
         shards = tuple(np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy")))
         if any(shard.shape[1] != dim for shard in shards):
-            raise ArtifactError(f"the embeddings in '{folder}' have {shards[0].shape[1]} dimensions, the model {dim}: make the index again")
+            raise ArtifactError(
+                f"the embeddings in '{folder}' have {shards[0].shape[1]} dimensions, the model {dim}: make the index again"
+            )
         return cls(shards, dim)
 
     def __len__(self) -> int:
@@ -90,7 +92,9 @@ class Corpus:
     @classmethod
     def open(cls, folder: Path, dim: int) -> "Corpus":
         table = pq.read_table(folder / IDS)
-        return cls(table["record_id"].combine_chunks(), table["row"].to_numpy(), Embeddings.open(folder / "embeddings", dim))
+        return cls(
+            table["record_id"].combine_chunks(), table["row"].to_numpy(), Embeddings.open(folder / "embeddings", dim)
+        )
 
     def members(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Records by row: ragged (records, offsets); row r is the content of records[offsets[r] : offsets[r + 1]]."""
@@ -155,7 +159,9 @@ def content_keys(texts: pa.Table) -> NDArray[np.uint64]:
     return keys
 
 
-def number_contents(keys: NDArray[np.uint64], is_empty: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def number_contents(
+    keys: NDArray[np.uint64], is_empty: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Rows (0, 1, ...) of distinct contents in order of first appearance (-1 where empty), and which records appear first."""
     order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
     ordered = keys[order]

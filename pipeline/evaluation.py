@@ -14,7 +14,9 @@ from pipeline.matching import PAIRS
 from pipeline.pairs import LabelledPairs
 
 
-def evaluate_run(run: Path, truth: str, left: pd.Index, right: pd.Index | None, cluster_id: NDArray[np.int64]) -> dict[str, Any]:
+def evaluate_run(
+    run: Path, truth: str, left: pd.Index, right: pd.Index | None, cluster_id: NDArray[np.int64]
+) -> dict[str, Any]:
     """Pairs and clusters of a run against all true pairs; any pair not among them is taken as false.
 
     Args:
@@ -50,7 +52,12 @@ def evaluate_run(run: Path, truth: str, left: pd.Index, right: pd.Index | None, 
     graph = coo_array((np.ones(len(true_left), np.int8), (true_left, true_right)), shape=(n, n))
     entity = connected_components(graph, directed=False)[1]
     pairs = _scores(right_ones, flagged, len(true_keys))
-    pairs |= {"true_pairs": len(true_keys), "flagged": flagged, "candidates": candidates, "candidate_recall": found / max(len(true_keys), 1)}
+    pairs |= {
+        "true_pairs": len(true_keys),
+        "flagged": flagged,
+        "candidates": candidates,
+        "candidate_recall": found / max(len(true_keys), 1),
+    }
     return {"pairs": pairs, "clusters": cluster_scores(cluster_id, entity)}
 
 
@@ -62,9 +69,14 @@ def cluster_scores(cluster: NDArray[np.int64], entity: NDArray[np.int64]) -> dic
     entity_size = pd.Series(entity).value_counts().loc[cells.index.get_level_values(1)].to_numpy().astype(np.float64)
     pairs_of = lambda sizes: float((sizes * (sizes - 1) / 2).sum())  # noqa: E731
     pairwise = _scores(
-        pairs_of(both), pairs_of(np.bincount(np.unique(cluster, return_inverse=True)[1])), pairs_of(np.bincount(np.unique(entity, return_inverse=True)[1]))
+        pairs_of(both),
+        pairs_of(np.bincount(np.unique(cluster, return_inverse=True)[1])),
+        pairs_of(np.bincount(np.unique(entity, return_inverse=True)[1])),
     )
-    precision, recall = float((both**2 / cluster_size).sum() / both.sum()), float((both**2 / entity_size).sum() / both.sum())
+    precision, recall = (
+        float((both**2 / cluster_size).sum() / both.sum()),
+        float((both**2 / entity_size).sum() / both.sum()),
+    )
     b_cubed = {"precision": precision, "recall": recall, "f1": 2 * precision * recall / (precision + recall)}
     return {"pairwise": pairwise, "b_cubed": b_cubed}
 

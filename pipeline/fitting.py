@@ -139,7 +139,11 @@ def fit_encoder(
     margin_distances = pair_distances(embeddings, held_out, config.energy) / trained.margin
     calibration = Calibration.fit(margin_distances, held_out.is_match)
     metrics = {
-        "pairs": {"path": labelled.path, "rows": len(labelled.frame), "split": "given" if labelled.has_split else "by entity"},
+        "pairs": {
+            "path": labelled.path,
+            "rows": len(labelled.frame),
+            "split": "given" if labelled.has_split else "by entity",
+        },
         "train": {"pairs": len(train), "matches": train.n_matches},
         "calibration": calibration.summary(),
         "labelled_both_ways": int(data.conflict.sum()),

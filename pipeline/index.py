@@ -19,7 +19,9 @@ from siamese.distances import Energy, distance
 from siamese.errors import ArtifactError, SettingsError
 
 INDEX = "index.faiss"
-RECALL_TARGET = 0.999  # of the pairs within the radius, on an exactly searched sample, when the number of probes is chosen
+RECALL_TARGET = (
+    0.999  # of the pairs within the radius, on an exactly searched sample, when the number of probes is chosen
+)
 SAMPLE_QUERIES = 256
 QUERY_BLOCK = 4096
 PQ_GROWTH = 4  # neighbours by estimated distance asked for, over those that turn out within the radius
@@ -114,19 +116,25 @@ class VectorIndex:
         order = np.lexsort((rows, distances), axis=1)[:, :k]
         return np.take_along_axis(distances, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
-    def within(self, queries: NDArray[np.float32], radius: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    def within(
+        self, queries: NDArray[np.float32], radius: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
         """Every row within a distance, however many there are.
 
         Returns:
             (query, row, distance), each (m,), by query and then row.
         """
-        found = [self._within_block(queries[s : s + QUERY_BLOCK], radius, s) for s in range(0, len(queries), QUERY_BLOCK)]
+        found = [
+            self._within_block(queries[s : s + QUERY_BLOCK], radius, s) for s in range(0, len(queries), QUERY_BLOCK)
+        ]
         if not found:
             return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
         query, row, apart = (np.concatenate(column) for column in zip(*found, strict=True))
         return query, row, apart
 
-    def _within_block(self, queries: NDArray[np.float32], radius: float, first: int) -> tuple[NDArray, NDArray, NDArray]:
+    def _within_block(
+        self, queries: NDArray[np.float32], radius: float, first: int
+    ) -> tuple[NDArray, NDArray, NDArray]:
         if self.kind is IndexKind.IVFPQ:
             query, row = self._grow(queries, radius)
         else:
@@ -153,7 +161,9 @@ class VectorIndex:
             pending, k = pending[~done], min(PQ_GROWTH * k, len(self.embeddings))
         return np.concatenate(queries_found), np.concatenate(rows_found)
 
-    def _exact(self, queries: NDArray[np.float32], query: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _exact(
+        self, queries: NDArray[np.float32], query: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         """(m,) distances of pairs (query, row), from the embeddings; rows of -1 give any number."""
         apart = np.empty(len(rows), np.float32)
         for start in range(0, len(rows), 65_536):

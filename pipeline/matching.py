@@ -42,7 +42,9 @@ class RowPairs:
     def concat(cls, parts: list["RowPairs"]) -> "RowPairs":
         if not parts:
             return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("left", "right", "distances")))
+        return cls(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("left", "right", "distances"))
+        )
 
     def take(self, chosen: NDArray) -> "RowPairs":
         return RowPairs(self.left[chosen], self.right[chosen], self.distances[chosen])
@@ -67,7 +69,9 @@ def cross_join(index: VectorIndex, queries: Corpus, radius: float) -> Iterator[R
 class PairWriter:
     """Writes pairs of records to ``pairs.parquet`` as they are found, whatever their number."""
 
-    def __init__(self, folder: Path, encoder: Encoder, max_distance: float, left: Corpus, right: Corpus | None = None) -> None:
+    def __init__(
+        self, folder: Path, encoder: Encoder, max_distance: float, left: Corpus, right: Corpus | None = None
+    ) -> None:
         self.encoder, self.max_distance, self.left, self.right = encoder, max_distance, left, right or left
         self.one_corpus = right is None
         self.left_members = self.left.members()
@@ -105,12 +109,24 @@ class PairWriter:
         sizes = np.diff(offsets)
         for row in np.flatnonzero(sizes > 1):
             members = records[offsets[row] : offsets[row + 1]]
-            for position in _blocks_by_sum(np.arange(len(members)), EXPAND_PAIRS):  # record p pairs with the p before it
+            for position in _blocks_by_sum(
+                np.arange(len(members)), EXPAND_PAIRS
+            ):  # record p pairs with the p before it
                 right = np.repeat(position, position)
                 left = np.arange(len(right)) - np.repeat(np.cumsum(position) - position, position)
-                self._write_records(members[left], members[right], np.zeros(len(left), np.float32), np.ones(len(left), bool))
+                self._write_records(
+                    members[left], members[right], np.zeros(len(left), np.float32), np.ones(len(left), bool)
+                )
 
-    def _write_records(self, left: NDArray, right: NDArray, distances: NDArray[np.float32], is_match: NDArray[np.bool_]) -> None:
+    def write_records(self, pairs: RowPairs, is_match: NDArray[np.bool_]) -> None:
+        """Pairs that name records, not rows."""
+        for start in range(0, len(pairs.left), EXPAND_PAIRS):
+            here = slice(start, start + EXPAND_PAIRS)
+            self._write_records(pairs.left[here], pairs.right[here], pairs.distances[here], is_match[here])
+
+    def _write_records(
+        self, left: NDArray, right: NDArray, distances: NDArray[np.float32], is_match: NDArray[np.bool_]
+    ) -> None:
         if len(left) == 0:
             return
         left_ids, right_ids = self.left.ids.take(pa.array(left)), self.right.ids.take(pa.array(right))

@@ -46,7 +46,9 @@ class LabelledPairs:
         missing = [name for name in ("left_id", "right_id") if name not in frame.columns]
         if missing:
             have = ", ".join(f"'{name}'" for name in frame.columns)
-            raise DataError(f"'{path}' has no column '{missing[0]}', it has {have}: pairs need left_id, right_id and label")
+            raise DataError(
+                f"'{path}' has no column '{missing[0]}', it has {have}: pairs need left_id, right_id and label"
+            )
         has_labels, has_split = "label" in frame.columns, "split" in frame.columns
         columns = {}
         for name in ("left_id", "right_id"):
@@ -57,8 +59,16 @@ class LabelledPairs:
         _refuse(known.isna(), path, "label", label, "1 (the same) or 0 (not the same)")
         columns["label"] = known.astype("int8")
         if has_split:
-            split = frame["split"].astype("string").str.strip().str.lower().replace({"validation": "valid", "val": "valid", "dev": "valid"})
-            _refuse(~split.isin(SPLITS).fillna(False).astype(bool), path, "split", frame["split"], "train, valid or test")
+            split = (
+                frame["split"]
+                .astype("string")
+                .str.strip()
+                .str.lower()
+                .replace({"validation": "valid", "val": "valid", "dev": "valid"})
+            )
+            _refuse(
+                ~split.isin(SPLITS).fillna(False).astype(bool), path, "split", frame["split"], "train, valid or test"
+            )
             columns["split"] = split.astype(str)
         return cls(path, pd.DataFrame(columns), has_split, has_labels)
 
@@ -77,7 +87,9 @@ class LabelledPairs:
                     f"{int(unknown.sum())} of {len(rows)} pairs of '{self.path}' name a {name} that is not among the records, "
                     f"first '{self.frame[name].iloc[first]}' in row {first + 1}: give the records that the pairs were made from"
                 )
-        return Pairs(found["left_id"].astype(np.int64), found["right_id"].astype(np.int64), self.frame["label"].to_numpy())
+        return Pairs(
+            found["left_id"].astype(np.int64), found["right_id"].astype(np.int64), self.frame["label"].to_numpy()
+        )
 
 
 def contradicted(pairs: Pairs) -> NDArray[np.bool_]:
@@ -108,7 +120,9 @@ def split_by_entity(pairs: Pairs, n_records: int, seed: int) -> NDArray[np.str_]
     random = np.random.default_rng(seed)
     shuffle = random.permutation(n_entities)
     left, right = shuffle[entities[pairs.left]], shuffle[entities[pairs.right]]
-    graph = coo_array((np.ones(2 * len(pairs), np.int8), (np.r_[left, right], np.r_[right, left])), shape=(n_entities, n_entities))
+    graph = coo_array(
+        (np.ones(2 * len(pairs), np.int8), (np.r_[left, right], np.r_[right, left])), shape=(n_entities, n_entities)
+    )
     place = np.empty(n_entities, np.int64)
     place[reverse_cuthill_mckee(graph.tocsr(), symmetric_mode=True)] = np.arange(n_entities)
     # Cut so that each run has its share of the pairs and of the matches, not of the records: most records may be in no pair.

@@ -1,5 +1,6 @@
 """Records: a corpus in Parquet, CSV or JSON lines, read in batches."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,14 @@ from siamese.schema import as_table
 
 BATCH_RECORDS = 65_536
 CSV_BLOCK = 16 * 2**20  # bytes; a record must fit in one
-SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json"}
+SUFFIXES = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+}
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 Filesystem: TypeAlias = Any  # fsspec's
@@ -81,7 +89,9 @@ class Records:
                 empty = pc.fill_null(pc.equal(pc.utf8_length(ids), 0), True)
                 if pc.any(empty).as_py():
                     first = row + pc.index(empty, True).as_py() + 1
-                    raise DataError(f"row {first} of '{self.path}' has an empty '{self.id_column}': every record needs one")
+                    raise DataError(
+                        f"row {first} of '{self.path}' has an empty '{self.id_column}': every record needs one"
+                    )
                 yield table.set_column(table.column_names.index(self.id_column), self.id_column, ids)
                 row += table.num_rows
 
@@ -92,9 +102,19 @@ class Records:
             DataError: there are no records, or an id occurs twice.
         """
         chunks = [batch[self.id_column] for batch in self.batches([])]
-        ids = pa.chunked_array([chunk for column in chunks for chunk in column.chunks], pa.large_string()).combine_chunks()
+        ids = pa.chunked_array(
+            [chunk for column in chunks for chunk in column.chunks], pa.large_string()
+        ).combine_chunks()
         check_ids(ids, self)
         return ids
+
+    def digests(self) -> dict[str, str]:
+        """sha256 of each file."""
+        found = {}
+        for file in self.files:
+            with self.filesystem.open(file, "rb") as stream:
+                found[file] = hashlib.file_digest(stream, "sha256").hexdigest()
+        return found
 
 
 def check_ids(ids: pa.Array, records: Records) -> None:
@@ -151,7 +171,13 @@ def _files_of(filesystem: Filesystem, inner: str, path: str) -> list[str]:
         if not files:
             raise DataError(f"the folder '{path}' holds no Parquet, CSV or JSON lines file")
         return files
-    files = sorted(filesystem.glob(inner)) if any(sign in inner for sign in "*?[") else [inner] if filesystem.exists(inner) else []
+    files = (
+        sorted(filesystem.glob(inner))
+        if any(sign in inner for sign in "*?[")
+        else [inner]
+        if filesystem.exists(inner)
+        else []
+    )
     if not files:
         raise DataError(f"there is no file at '{path}'")
     for file in files:
@@ -194,7 +220,10 @@ def _csv(stream: BinaryIO) -> Iterator[pa.Table]:
     head = pyarrow.csv.open_csv(stream, read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK)).schema.names
     stream.seek(0)
     options = pyarrow.csv.ConvertOptions(
-        column_types=dict.fromkeys(head, pa.large_string()), null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True
+        column_types=dict.fromkeys(head, pa.large_string()),
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=True,
     )
     reader = pyarrow.csv.open_csv(
         stream,
@@ -230,7 +259,9 @@ def _json(stream: BinaryIO) -> Iterator[pa.Table]:
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
-    return table[name] if name in table.column_names else pa.chunked_array([pa.nulls(table.num_rows, pa.large_string())])
+    return (
+        table[name] if name in table.column_names else pa.chunked_array([pa.nulls(table.num_rows, pa.large_string())])
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -21,14 +21,13 @@ from siamese.errors import ArtifactError, OutputError
 from siamese.folders import read_json
 
 BATCH_ROWS = 131_072
-SHOWN = 500  # characters of a field that are shown and compared
+SHOWN = 400  # characters of a field that are shown and compared
 ZERO = 1e-6  # margin units: a pair nearer than this is of equal contents
 MISSING = Markup('<span class="missing" title="missing">—</span>')
 UNSEEN = re.compile(  # controls, direction marks and other characters that take no space or turn the text around them
     r"[\0-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff"
     r"\U000e0000-\U000e007f]"
 )
-SIZES = ((2, 2), (3, 3), (4, 4), (5, 5), (6, 10), (11, 20), (21, 50), (51, 100), (101, 1000), (1001, math.inf))
 
 
 @dataclass(frozen=True)
@@ -163,9 +162,11 @@ def render_report(
     environment.filters |= {"show": _show, "share": _share}
     stacks = [sum(pair) for pair in zip(histogram.matches, histogram.others, strict=True)]
     groups = [(size, size, count) for size, count in clusters if size > 1]
-    if len(groups) > len(SIZES):
-        ranges = [(low, high, sum(n for size, _, n in groups if low <= size <= high)) for low, high in SIZES]
-        groups = [(low, min(high, groups[-1][0]), n) for low, high, n in ranges if n]  # type: ignore[type-var,misc]
+    if len(groups) > 10:  # by powers of two: 2 to 3, 4 to 7, 8 to 15 and so on
+        powers: Counter[int] = Counter()
+        for size, _, count in groups:
+            powers[1 << size.bit_length() - 1] += count
+        groups = [(low, 2 * low - 1, count) for low, count in powers.items()]
     return environment.get_template("report.html.jinja").render(
         summary=summary,
         histogram=histogram,
@@ -182,7 +183,9 @@ def render_report(
 def differences(left: str | None, right: str | None) -> list[tuple[list[tuple[str, bool]], int, bool] | None]:
     """Both values as (parts with whether they differ, characters not shown, whether those differ); None where missing."""
     if left is None or right is None:
-        return [None if one is None else ([(one[:SHOWN], False)], max(0, len(one) - SHOWN), False) for one in (left, right)]
+        return [
+            None if one is None else ([(one[:SHOWN], False)], max(0, len(one) - SHOWN), False) for one in (left, right)
+        ]
     sides: tuple[list[tuple[str, bool]], list[tuple[str, bool]]] = ([], [])
     words = [re.findall(r"\w+|\s+|[^\w\s]", one[:SHOWN]) for one in (left, right)]
     for a, b, same in _aligned(words[0], words[1]):
@@ -235,10 +238,7 @@ def _finalize(value: Any) -> Any:
 
 
 def _seen(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if match[0] in "\t\n":
-        return {"\t": "⇥", "\n": "↵"}[match[0]]
-    return chr(0x2400 + code) if code < 32 else f"⟨U+{code:04X}⟩"
+    return {"\t": "⇥", "\n": "↵"}.get(match[0], f"⟨U+{ord(match[0]):04X}⟩")
 
 
 def _show(value: Any) -> Any:
@@ -248,7 +248,9 @@ def _show(value: Any) -> Any:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:,.3g}" if isinstance(value, float) and abs(value) < 1000 else f"{value:,.0f}" if isinstance(value, float) else value
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return value
 
 
 def _share(value: Any, certain: bool = True) -> Any:

@@ -55,10 +55,10 @@ class Tower(nn.Module, ABC):
     def forward(self, features: Any) -> Tensor:
         """(n, dim) float32, each row of length 1; a record with nothing in it is all zeros."""
 
-    def fit_corpus(self, features: Any) -> None:  # noqa: B027 - most towers have nothing to learn from text alone
+    def fit_corpus(self, features: Any) -> None:
         """Learn what unlabelled records teach (which words are rare), before training on pairs."""
 
-    def save_files(self, folder: Path) -> None:  # noqa: B027
+    def save_files(self, folder: Path) -> None:
         """Write what is not in the state dict into a folder, made if needed; on loading its path comes as the setting ``model``."""
 
     @property

@@ -1,0 +1,314 @@
+"""The command ``siamese``. Heavy imports wait until a command runs, so that ``--help`` is quick."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from siamese.errors import DataError, OutputError, SettingsError, SiameseError
+
+app = typer.Typer(
+    help="Find duplicates: learn from labelled pairs what is the same, then flag every match, with a probability.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Id = Annotated[str, typer.Option("--id", help="Column that names a record.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+MaxDistance = Annotated[float | None, typer.Option(help="Flag pairs up to this distance, in margin units.")]
+MinPrecision = Annotated[float | None, typer.Option(help="Flag as far as this precision held on the held-out pairs.")]
+Truth = Annotated[str | None, typer.Option(help="File of all true pairs, to measure the run against.")]
+IndexKind = Annotated[str, typer.Option(help="auto, flat, ivf or ivfpq.")]
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line and exit code 2."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("siamese: %(message)s"))
+    log = logging.getLogger("siamese")
+    log.addHandler(handler)
+    log.propagate = False  # Prefect gives the root logger a handler of its own
+    try:
+        app()
+    except SiameseError as error:
+        print("siamese: " + " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"siamese: {error.strerror or error}: '{error.filename}'", file=sys.stderr)
+        sys.exit(2)
+
+
+@contextmanager
+def _prefect() -> Iterator[None]:
+    from flows.embedded import embedded_server
+
+    with embedded_server():
+        yield
+
+
+def _run(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """A flow of ``flows``, by name."""
+    from importlib import import_module
+
+    from flows.embedded import quiet_defaults
+
+    quiet_defaults()
+    with _prefect():
+        flow: Callable[..., dict[str, Any]] = getattr(import_module(f"flows.{name}"), name)
+        return flow(*args, **kwargs)
+
+
+def _print(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+    else:
+        show(result)
+
+
+@app.command()
+def train(
+    records: str,
+    pairs: str,
+    out: Annotated[str, typer.Option(help="Model folder to write.")],
+    tower: Annotated[str | None, typer.Option(help="ngram, lstm or transformer.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="At most; early stopping ends sooner.")] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="In units of the energy; chosen from the data unless given.")
+    ] = None,
+    energy: Annotated[str | None, typer.Option(help="euclidean, manhattan or cosine.")] = None,
+    negatives: Annotated[
+        str | None, typer.Option(help="given, or mined: draw imposites among near neighbours.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML or JSON: [schema], [tower], [training].")] = None,
+    strict: Annotated[bool, typer.Option(help="Refuse pairs labelled both ways.")] = False,
+    id_column: Id = "record_id",
+    as_json: Json = False,
+) -> None:
+    """Train and calibrate a model on labelled pairs."""
+    from flows import config as configs
+    from flows import show
+
+    job = configs.read(config)
+    given = {
+        "epochs": epochs,
+        "margin": margin,
+        "energy": energy,
+        "negatives": negatives,
+        "seed": seed,
+        "device": device,
+    }
+    settings = configs.training({**job.training, **{name: value for name, value in given.items() if value is not None}})
+    tower_settings = dict(job.tower)
+    name = tower or tower_settings.pop("name", "ngram")
+    tower_settings.pop("name", None)
+    result = _run(
+        "train",
+        records,
+        pairs,
+        out,
+        tower=name,
+        tower_settings=tower_settings,
+        kinds=job.columns,
+        config=settings,
+        id_column=id_column,
+        strict=strict,
+    )
+    _print(result, as_json, show.trained)
+
+
+@app.command()
+def evaluate(
+    model: str,
+    records: str,
+    pairs: str,
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    id_column: Id = "record_id",
+    as_json: Json = False,
+) -> None:
+    """Precision, recall and F1 of a model on a split of labelled pairs."""
+    from flows import show
+    from pipeline.fitting import evaluate_encoder
+    from pipeline.pairs import LabelledPairs
+    from pipeline.records import Records
+    from siamese.encoder import SiameseEncoder
+
+    result = evaluate_encoder(
+        SiameseEncoder.load(model), Records.open(records, id_column), LabelledPairs.read(pairs), split
+    )
+    _print(result, as_json, show.evaluated)
+
+
+@app.command()
+def index(
+    model: str,
+    records: str,
+    out: Annotated[str, typer.Option(help="Index folder to write.")],
+    kind: IndexKind = "auto",
+    id_column: Id = "record_id",
+    as_json: Json = False,
+) -> None:
+    """Embed and index a corpus, for queries."""
+    from flows import show
+
+    _print(_run("index", model, records, out, kind=kind, id_column=id_column), as_json, show.indexed)
+
+
+@app.command()
+def dedupe(
+    model: str,
+    records: str,
+    out: Annotated[str, typer.Option(help="Run folder to write.")],
+    min_precision: MinPrecision = None,
+    max_distance: MaxDistance = None,
+    truth: Truth = None,
+    index_kind: IndexKind = "auto",
+    id_column: Id = "record_id",
+    as_json: Json = False,
+) -> None:
+    """Find every duplicate in a corpus."""
+    from flows import show
+
+    result = _run(
+        "dedupe",
+        model,
+        records,
+        out,
+        max_distance=max_distance,
+        min_precision=min_precision,
+        truth=truth,
+        index_kind=index_kind,
+        id_column=id_column,
+    )
+    _print(result, as_json, lambda summary: show.run(summary, Path(out)))
+
+
+@app.command()
+def link(
+    model: str,
+    left: str,
+    right: str,
+    out: Annotated[str, typer.Option(help="Run folder to write.")],
+    one_to_one: Annotated[bool, typer.Option(help="Match each record at most once.")] = False,
+    min_precision: MinPrecision = None,
+    max_distance: MaxDistance = None,
+    truth: Truth = None,
+    index_kind: IndexKind = "auto",
+    id_column: Id = "record_id",
+    as_json: Json = False,
+) -> None:
+    """Find the records of one corpus in another."""
+    from flows import show
+
+    result = _run(
+        "link",
+        model,
+        left,
+        right,
+        out,
+        one_to_one=one_to_one,
+        max_distance=max_distance,
+        min_precision=min_precision,
+        truth=truth,
+        index_kind=index_kind,
+        id_column=id_column,
+    )
+    _print(result, as_json, lambda summary: show.run(summary, Path(out)))
+
+
+@app.command()
+def query(
+    index: str,
+    k: Annotated[int, typer.Option(help="Neighbours of each query.")] = 5,
+    record: Annotated[str | None, typer.Option("--json", help='A record: {"title": "..."}')] = None,
+    file: Annotated[str | None, typer.Option(help="Queries in Parquet, CSV or JSON lines.")] = None,
+    max_distance: Annotated[
+        float | None, typer.Option(help="All neighbours up to here (margin units) instead of k.")
+    ] = None,
+    format: Annotated[str, typer.Option(help="table, json or parquet (with --out).")] = "table",
+    out: Annotated[Path | None, typer.Option(help="Parquet file to write.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model to query with; the index's own unless given.")] = None,
+) -> None:
+    """The nearest records of an index."""
+    if (record is None) == (file is None):
+        raise SettingsError('a query is needed: give --json \'{"title": "..."}\' or --file QUERIES, one of them')
+    if format not in ("table", "json", "parquet"):
+        raise SettingsError(f"format is '{format}': expected table, json or parquet")
+    if (format == "parquet") != (out is not None):
+        raise SettingsError("--format parquet and --out FILE go together")
+    queries: Any
+    if record is not None:
+        try:
+            queries = json.loads(record)
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f'--json is not JSON ({error}): expected a record such as \'{{"title": "..."}}\''
+            ) from error
+        if not (
+            isinstance(queries, dict) or (isinstance(queries, list) and all(isinstance(one, dict) for one in queries))
+        ):
+            raise DataError(
+                f"--json holds a {type(queries).__name__}: expected an object with the record's fields, or a list of them"
+            )
+    from flows import show
+    from pipeline.matcher import Matcher
+    from pipeline.records import read_table
+
+    if file is not None:
+        queries = read_table(file)
+    matcher = Matcher.load(index, model)
+    found = matcher.nearest(queries, k) if max_distance is None else matcher.within(queries, max_distance)
+    if format == "json":
+        print(found.to_json(orient="records", force_ascii=False))
+    elif out is not None:
+        if not out.parent.is_dir():
+            raise OutputError(f"cannot write '{out}': there is no folder '{out.parent}'")
+        beside = out.with_name(f".{out.name}.partial")
+        found.to_parquet(beside, index=False)
+        beside.replace(out)
+    else:
+        show.neighbours(found)
+
+
+@app.command()
+def report(run: str) -> None:
+    """Write the report of a run again."""
+    from pipeline.stages import rewrite_report
+
+    rewrite_report(Path(run))
+    typer.echo(str(Path(run) / "report.html"))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"),
+    records: Annotated[int, typer.Option(help="How many to make.", min=200)] = 5000,
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """The whole job on data made here from a seed: make, train, dedupe, evaluate."""
+    from flows import show
+    from pipeline.synthetic import make_corpus
+
+    try:
+        make_corpus(records, seed=seed).save(out)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to '{out}' ({error.strerror}): give --out a folder that you may write"
+        ) from error
+    corpus, pairs, model, run = (str(out / name) for name in ("records.parquet", "pairs.parquet", "model", "run"))
+    show.demo_made(out, records)
+    show.trained(_run("train", corpus, pairs, model))
+    evaluate(model, corpus, pairs)
+    show.run(_run("dedupe", model, corpus, run, truth=str(out / "true_pairs.parquet")), Path(run), corpus)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Flow ``dedupe``: every duplicate in one corpus."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows import stage_tasks
+from pipeline import stages
+from pipeline.records import Records
+from siamese.folders import check_writable, new_folder, write_manifest
+
+
+@flow
+def dedupe(
+    model: str,
+    records: str,
+    out: str,
+    *,
+    max_distance: float | None = None,
+    min_precision: float | None = None,
+    truth: str | None = None,
+    index_kind: str = "auto",
+    id_column: str = "record_id",
+) -> dict[str, Any]:
+    """Find the duplicates of a corpus; gives the summary that is also in ``summary.json``.
+
+    Args:
+        model: model folder.
+        records: file, folder, glob or URL.
+        out: run folder to write.
+        max_distance: flag pairs up to here, in margin units.
+        min_precision: flag as far as this precision was kept on the held-out pairs.
+        truth: file of all true pairs, to measure the run against.
+        index_kind: auto, flat, ivf or ivfpq.
+        id_column: the records' id.
+
+    Raises:
+        SiameseError: the input does not do, or ``out`` cannot be written.
+    """
+    threshold = stages.Threshold(max_distance, min_precision)
+    return run_job("dedupe", model, records, None, out, threshold, truth, index_kind, id_column, one_to_one=False)
+
+
+def run_job(
+    kind: str,
+    model: str,
+    left: str,
+    right: str | None,
+    out: str,
+    threshold: stages.Threshold,
+    truth: str | None,
+    index_kind: str,
+    id_column: str,
+    *,
+    one_to_one: bool,
+) -> dict[str, Any]:
+    """The stages of a run, which dedupe and link share; ``right`` is the second corpus of a link."""
+    check_writable(Path(out).absolute())
+    encoder = stages.load_encoder(model)
+    threshold.of(encoder)  # a threshold that cannot be had is refused before any work
+    sources = [Records.open(path, id_column) for path in (left, right) if path is not None]
+    with new_folder(out) as run:
+        work = [run / name for name in ("left", "right")][: len(sources)]
+        embedded = [
+            stage_tasks.embed(model, source.path, id_column, folder)
+            for source, folder in zip(sources, work, strict=True)
+        ]
+        smaller = min(range(len(work)), key=lambda i: embedded[i]["distinct_contents"])
+        indexed = stage_tasks.build_index(model, work[smaller], index_kind)
+        left_folder, right_folder = work[0], work[1] if len(work) > 1 else None
+        matched = stage_tasks.match(model, run, left_folder, right_folder, threshold, one_to_one)
+        clustered = stage_tasks.cluster(model, run, left_folder, right_folder, sources[0], one_to_one)
+        evaluation = stage_tasks.evaluate(run, truth, left_folder, right_folder) if truth else None
+        done = {
+            "embed": embedded[0],
+            "embed right": embedded[-1],
+            "index": indexed,
+            "match": matched,
+            "cluster": clustered,
+        }
+        if right is None:
+            del done["embed right"]
+        summary = {
+            "kind": kind,
+            "records": embedded[0]["records"]
+            if right is None
+            else {"left": embedded[0]["records"], "right": embedded[1]["records"]},
+            "distinct_contents": sum(each["distinct_contents"] for each in embedded),
+            "empty_records": sum(each["empty_records"] for each in embedded),
+            **_figures(matched),
+            **_figures(clustered),
+            "margin": encoder.margin,
+            "energy": encoder.energy.value,
+            "calibration": encoder.calibration.summary(),
+            "index": _figures(indexed),
+            "evaluation": _figures(evaluation) if evaluation else None,
+            "model": model,
+            "records_path": left if right is None else f"{left} and {right}",
+            "seconds": {name: facts["seconds"] for name, facts in done.items()},
+        }
+        done["report"] = stage_tasks.finish(run, summary, model, sources[0], sources[1] if right is not None else None)
+        for folder in work:
+            shutil.rmtree(folder)
+        settings = {
+            "max_distance": threshold.max_distance,
+            "min_precision": threshold.min_precision,
+            "one_to_one": one_to_one,
+        }
+        manifest = {
+            "model": encoder.fingerprint,
+            "settings": {**settings, "index_kind": index_kind, "id_column": id_column},
+            "inputs": [inputs_of(source) for source in sources],
+            "outputs": {path.name: stages.count_rows(path) for path in sorted(run.glob("*.parquet"))},
+            "stages": done,
+        }
+        write_manifest(run, "run", manifest)
+    return summary
+
+
+def inputs_of(records: Records) -> dict[str, Any]:
+    return {"path": records.path, "files": records.digests()}
+
+
+def _figures(facts: dict[str, Any]) -> dict[str, Any]:
+    """A stage's result less its cost."""
+    return {name: value for name, value in facts.items() if name not in ("seconds", "peak_mb")}

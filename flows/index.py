@@ -1,0 +1,42 @@
+"""Flow ``index``: a corpus to an index folder that answers queries."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows import stage_tasks
+from flows.dedupe import inputs_of
+from pipeline import stages
+from pipeline.records import Records
+from siamese.folders import check_writable, new_folder, write_manifest
+
+
+@flow
+def index(model: str, records: str, out: str, *, kind: str = "auto", id_column: str = "record_id") -> dict[str, Any]:
+    """Embed a corpus and index it.
+
+    Args:
+        model: model folder.
+        records: file, folder, glob or URL.
+        out: index folder to write.
+        kind: auto, flat, ivf or ivfpq.
+        id_column: the records' id.
+
+    Raises:
+        SiameseError: the input does not do, or ``out`` cannot be written.
+    """
+    check_writable(Path(out).absolute())
+    stages.load_encoder(model)
+    source = Records.open(records, id_column)
+    with new_folder(out) as folder:
+        corpus = folder / "corpus"
+        embedded = stage_tasks.embed(model, records, id_column, corpus)
+        built = stage_tasks.build_index(model, corpus, kind)
+        for path in corpus.iterdir():
+            path.rename(folder / path.name)
+        corpus.rmdir()
+        facts = stages.complete_index(model, folder)
+        manifest = {**facts, "inputs": inputs_of(source), "stages": {"embed": embedded, "index": built}}
+        write_manifest(folder, "index", manifest)
+    return {"index_folder": out, **facts, "stages": manifest["stages"]}

@@ -1,0 +1,34 @@
+"""Flow ``link``: the matches between two corpora."""
+
+from typing import Any
+
+from prefect import flow
+
+from flows.dedupe import run_job
+from pipeline import stages
+
+
+@flow
+def link(
+    model: str,
+    left: str,
+    right: str,
+    out: str,
+    *,
+    one_to_one: bool = False,
+    max_distance: float | None = None,
+    min_precision: float | None = None,
+    truth: str | None = None,
+    index_kind: str = "auto",
+    id_column: str = "record_id",
+) -> dict[str, Any]:
+    """Find the records of one corpus in another; gives the summary that is also in ``summary.json``.
+
+    Args:
+        left, right: file, folder, glob or URL each.
+        one_to_one: match each record at most once, the assignment with the least distance overall.
+
+    The other arguments and the errors are those of ``dedupe``.
+    """
+    threshold = stages.Threshold(max_distance, min_precision)
+    return run_job("link", model, left, right, out, threshold, truth, index_kind, id_column, one_to_one=one_to_one)

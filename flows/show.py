@@ -1,0 +1,134 @@
+"""What the commands print for people."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _figures(title: str, rows: list[tuple[str, str]]) -> None:
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in rows:
+        table.add_row(name, value)
+    _console().print(table)
+
+
+def trained(result: dict[str, Any]) -> None:
+    history, calibration = result["training"]["history"], result["calibration"]
+    best = max(epoch["valid_average_precision"] for epoch in history)
+    _figures(
+        f"[bold]Model {result['model']}[/bold]",
+        [
+            ("trained on", f"{result['train']['pairs']:,} pairs, {result['train']['matches']:,} of them genuine"),
+            ("epochs", f"{len(history) - 1}, best {result['training']['best_epoch']}"),
+            (
+                "average precision on valid",
+                f"{history[0]['valid_average_precision']:.3f} before training, {best:.3f} after",
+            ),
+            ("margin", f"{result['margin']:.3f}"),
+            (
+                "max_distance",
+                f"{calibration['max_distance']:.3f} margins, from {calibration['pairs']:,} held-out pairs",
+            ),
+        ],
+    )
+
+
+def evaluated(result: dict[str, Any]) -> None:
+    _figures(
+        f"[bold]{result['split']} pairs[/bold]",
+        [
+            ("pairs", f"{result['pairs']:,}, {result['matches']:,} of them genuine"),
+            ("precision", f"{result['precision']:.3f}"),
+            ("recall", f"{result['recall']:.3f}"),
+            ("F1", f"{result['f1']:.3f}"),
+            ("average precision", f"{result['average_precision']:.3f}"),
+        ],
+    )
+
+
+def indexed(result: dict[str, Any]) -> None:
+    embedded, facts = result["stages"]["embed"], result["index"]
+    _figures(
+        f"[bold]Index {result['index_folder']}[/bold]",
+        [
+            ("records", f"{embedded['records']:,}, {embedded['distinct_contents']:,} distinct"),
+            (
+                "kind",
+                facts["kind"]
+                + (f", {facts['probes']} probes, recall {facts['recall']:.4f} on a sample" if facts["probes"] else ""),
+            ),
+        ],
+    )
+
+
+def run(summary: dict[str, Any], folder: Path, records: str | None = None) -> None:
+    from pipeline.stages import headline
+
+    rows = [
+        (
+            "pairs",
+            f"{summary['matches']:,} flagged up to {summary['max_distance']:.3f} margins ({summary['threshold_from']})",
+        ),
+        ("groups", f"{summary['clusters']:,}, the largest of {summary['largest_cluster']:,} records"),
+    ]
+    if summary["empty_records"]:
+        rows.append(("left alone", f"{summary['empty_records']:,} records with nothing to compare"))
+    if summary["evaluation"]:
+        pairs, clusters = summary["evaluation"]["pairs"], summary["evaluation"]["clusters"]["b_cubed"]
+        rows.append(
+            (
+                "pairs against the truth",
+                f"precision {pairs['precision']:.3f}, recall {pairs['recall']:.3f}, F1 {pairs['f1']:.3f}",
+            )
+        )
+        rows.append(
+            (
+                "groups against the truth",
+                f"B-cubed precision {clusters['precision']:.3f}, recall {clusters['recall']:.3f}, F1 {clusters['f1']:.3f}",
+            )
+        )
+    rows.append(("report", str(folder / "report.html")))
+    _figures(f"[bold]{headline(summary)}[/bold]", rows)
+    if records:
+        examples(folder, records)
+
+
+def examples(folder: Path, records: str) -> None:
+    """A few pairs side by side: near ones, and those on either side of the threshold."""
+    from pipeline.records import Records
+    from pipeline.report import pick_examples
+    from pipeline.stages import fetch_records
+
+    chosen = pick_examples(folder, per_kind=2)
+    fields = fetch_records(Records.open(records), {name for pair in chosen for name in (pair.left_id, pair.right_id)})
+    for pair in chosen:
+        verdict = "[green]match[/green]" if pair.is_match else "[yellow]no match[/yellow]"
+        title = f"{verdict}, distance {pair.margin_distance:.2f} margins, probability {pair.probability:.2f}"
+        table = Table(title=title, title_justify="left", show_header=True, box=None, padding=(0, 2, 0, 0))
+        table.add_column("")
+        table.add_column(pair.left_id, overflow="fold")
+        table.add_column(pair.right_id, overflow="fold")
+        left, right = fields[pair.left_id], fields[pair.right_id]
+        for name in left:
+            if left[name] or right[name]:
+                table.add_row(name, left[name] or "—", right[name] or "—")
+        _console().print(table)
+
+
+def demo_made(folder: Path, records: int) -> None:
+    _console().print(f"{records:,} records made in {folder}")
+
+
+def neighbours(found: Any) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in found.columns:
+        table.add_column(name, justify="left" if name == "record_id" else "right")
+    for row in found.itertuples(index=False):
+        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+    _console().print(table)

@@ -1,0 +1,60 @@
+"""Tasks: pipeline stages as Prefect tasks. They take and give paths and small facts, never data."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from pipeline import stages
+from pipeline.records import Records
+
+
+def _storage_fault(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether to try again: storage may come back, a user's mistake does not mend itself."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, ConnectionError | TimeoutError) or isinstance(
+        error.__cause__, ConnectionError | TimeoutError
+    )
+
+
+_RETRIES: dict[str, Any] = {"retries": 2, "retry_delay_seconds": [2, 10], "retry_condition_fn": _storage_fault}
+
+
+@task(**_RETRIES)
+def embed(model: str, records: str, id_column: str, folder: Path) -> dict[str, Any]:
+    return stages.timed(stages.embed, model, records, id_column, folder)
+
+
+@task
+def build_index(model: str, folder: Path, kind: str) -> dict[str, Any]:
+    return stages.timed(stages.build_index, model, folder, kind)
+
+
+@task
+def match(
+    model: str, run: Path, left: Path, right: Path | None, threshold: stages.Threshold, one_to_one: bool
+) -> dict[str, Any]:
+    return stages.timed(stages.match, model, run, left, right, threshold, one_to_one)
+
+
+@task(**_RETRIES)
+def cluster(
+    model: str, run: Path, left: Path, right: Path | None, records: Records, one_to_one: bool
+) -> dict[str, Any]:
+    return stages.timed(stages.cluster, model, run, left, right, records, one_to_one)
+
+
+@task(**_RETRIES)
+def evaluate(run: Path, truth: str, left: Path, right: Path | None) -> dict[str, Any]:
+    return stages.timed(stages.evaluate, run, truth, left, right)
+
+
+@task
+def finish(run: Path, summary: dict[str, Any], model: str, left: Records, right: Records | None) -> dict[str, Any]:
+    """Summary, report and artifacts, all from the same numbers."""
+    result = stages.timed(stages.write_summary, run, summary, left, right)
+    rows = [{"figure": name, "value": value} for name, value in summary.items() if isinstance(value, int | float | str)]
+    create_table_artifact(rows, key=f"{summary['kind']}-summary", description=stages.headline(summary))
+    create_markdown_artifact(f"# {stages.headline(summary)}\n\nModel `{model}`.", key=f"{summary['kind']}-headline")
+    return result

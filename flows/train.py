@@ -1,0 +1,84 @@
+"""Flow ``train``: records and labelled pairs to a model folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+
+from pipeline.fitting import fit_encoder
+from pipeline.pairs import LabelledPairs
+from pipeline.records import Records
+from siamese.folders import check_writable
+from siamese.settings import TrainingConfig
+from siamese.training import Epoch
+
+
+@flow
+def train(
+    records: str,
+    pairs: str,
+    out: str,
+    *,
+    tower: str = "ngram",
+    tower_settings: Mapping[str, Any] | None = None,
+    kinds: Mapping[str, str] | None = None,
+    config: TrainingConfig | None = None,
+    id_column: str = "record_id",
+    strict: bool = False,
+) -> dict[str, Any]:
+    """Train, calibrate and save an encoder; gives the model's metrics.
+
+    Args:
+        records: file, folder, glob or URL of the records.
+        pairs: file of left_id, right_id, label and, if it is split already, split.
+        out: model folder to write.
+        tower: ngram, lstm or transformer, with its own settings in ``tower_settings``.
+        kinds: kinds of columns set by hand, such as ``{"sku": "code", "comment": "ignore"}``.
+        config: how to train.
+        id_column: the records' id.
+        strict: refuse pairs labelled both ways, which are otherwise left out of training.
+
+    Raises:
+        SiameseError: the input does not do, or ``out`` cannot be written.
+    """
+    check_writable(Path(out).absolute())
+    return fit(records, pairs, out, tower, tower_settings, kinds, config or TrainingConfig(), id_column, strict)
+
+
+@task
+def fit(
+    records: str,
+    pairs: str,
+    out: str,
+    tower: str,
+    tower_settings: Mapping[str, Any] | None,
+    kinds: Mapping[str, str] | None,
+    config: TrainingConfig,
+    id_column: str,
+    strict: bool,
+) -> dict[str, Any]:
+    progress = create_progress_artifact(0.0, key="training", description="epochs trained")
+
+    def on_epoch(epoch: Epoch, epochs: int) -> None:
+        update_progress_artifact(progress, 100 * epoch.epoch / epochs)
+
+    labelled = LabelledPairs.read(pairs)
+    encoder = fit_encoder(
+        Records.open(records, id_column),
+        labelled,
+        tower=tower,
+        tower_settings=tower_settings,
+        kinds=kinds,
+        config=config,
+        strict=strict,
+        on_epoch=on_epoch,
+    )
+    encoder.save(out)
+    update_progress_artifact(progress, 100.0)
+    history = encoder.metrics["training"]["history"]
+    create_table_artifact(
+        [dict(epoch) for epoch in history], key="training-history", description=f"Training of `{out}`"
+    )
+    return {"model": out, "fingerprint": encoder.fingerprint, "margin": encoder.margin, **encoder.metrics}

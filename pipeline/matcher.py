@@ -1,0 +1,122 @@
+"""The matcher: nearest-neighbour queries against an index, from Python."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.embedding import Corpus
+from pipeline.index import VectorIndex
+from pipeline.stages import open_index
+from siamese.encoder import SiameseEncoder
+from siamese.errors import SettingsError
+from siamese.schema import as_table
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """Encoder, corpus and index that belong together.
+
+    Example:
+        >>> matcher = Matcher.load("index")                                                 # doctest: +SKIP
+        >>> matcher.nearest({"title": "sony turntable pslx350h"}, k=5)                      # doctest: +SKIP
+        >>> matcher.within([{"title": "sony turntable pslx350h"}], max_distance=0.4)        # doctest: +SKIP
+    """
+
+    encoder: SiameseEncoder
+    corpus: Corpus
+    index: VectorIndex
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str], model: str | PathLike[str] | None = None) -> "Matcher":
+        """Open an index folder.
+
+        Args:
+            model: the model to query with; the index's own copy when None.
+
+        Raises:
+            ArtifactError: something is damaged, or the index was built by another model.
+        """
+        return cls(*open_index(Path(folder), None if model is None else str(model)))
+
+    def nearest(self, records: Any, k: int = 5) -> pd.DataFrame:
+        """The k nearest records of the corpus for each query, nearest first.
+
+        Args:
+            records: one dict, or anything that :meth:`SiameseEncoder.encode` takes; a field that is left out counts as missing.
+            k: 1 or more. Fewer rows come only where the corpus has fewer records.
+
+        Returns:
+            query (number of the record), record_id, distance, margin_distance, probability, is_match. A query with nothing to
+            compare has no rows.
+
+        Raises:
+            SettingsError: k is below 1.
+        """
+        if k < 1:
+            raise SettingsError(f"k is {k}: expected 1 or more")
+        embeddings, queries = self._encode(records)
+        distances, rows = self.index.nearest(embeddings, k)  # each row of the index stands for at least one record
+        found = np.isfinite(distances).ravel()
+        query = np.repeat(np.arange(len(queries)), distances.shape[1])[found]
+        frame = self._frame(queries, query, rows.ravel()[found], distances.ravel()[found])
+        return frame.groupby("query", sort=False).head(k).reset_index(drop=True)
+
+    def within(self, records: Any, max_distance: float | None = None) -> pd.DataFrame:
+        """Every record of the corpus within a distance of each query, nearest first, however many there are.
+
+        Args:
+            records: as for :meth:`nearest`.
+            max_distance: in margin units; the calibrated one when None.
+        """
+        limit = self.encoder.calibration.threshold(max_distance)
+        embeddings, queries = self._encode(records)
+        query, rows, distances = self.index.within(embeddings, limit * self.encoder.margin)
+        order = np.lexsort((rows, distances, query))
+        return self._frame(queries, query[order], rows[order], distances[order])
+
+    def _encode(self, records: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Embeddings of the queries that say anything, and their numbers."""
+        table = as_table([records] if isinstance(records, Mapping) and not _is_columns(records) else records)
+        missing = [name for name in self.encoder.schema.names if name not in table.column_names]
+        if len(missing) == len(self.encoder.schema.names):
+            table = self.encoder.schema.select(table)  # raises: nothing in the query is known to the model
+        for name in missing:
+            table = table.append_column(name, pa.nulls(table.num_rows, pa.large_string()))
+        embeddings = self.encoder.encode(table)
+        said = np.flatnonzero(embeddings.any(axis=1))
+        return embeddings[said], said
+
+    def _frame(
+        self,
+        queries: NDArray[np.int64],
+        query: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        distances: NDArray[np.float32],
+    ) -> pd.DataFrame:
+        records, offsets = self.corpus.members()
+        counts = np.diff(offsets)[rows]
+        hit = np.repeat(np.arange(len(rows)), counts)
+        member = records[offsets[rows[hit]] + np.arange(len(hit)) - np.repeat(np.cumsum(counts) - counts, counts)]
+        margin_distances = self.encoder.margin_distance(distances[hit])
+        return pd.DataFrame(
+            {
+                "query": queries[query[hit]],
+                "record_id": self.corpus.ids.take(pa.array(member)).to_pandas(),
+                "distance": distances[hit],
+                "margin_distance": margin_distances,
+                "probability": self.encoder.calibration.probability(margin_distances),
+                "is_match": margin_distances <= self.encoder.calibration.max_distance,
+            }
+        )
+
+
+def _is_columns(records: Mapping[str, Any]) -> bool:
+    """Whether a dict holds columns (lists of values) and not one record."""
+    return bool(records) and all(isinstance(value, list | tuple | np.ndarray | pd.Series) for value in records.values())

@@ -1,0 +1,275 @@
+"""Stages: the steps of a run, each from files to files, so that a flow passes paths and not arrays."""
+
+import resource
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.assignment import one_to_one
+from pipeline.clustering import cluster_records, cluster_rows
+from pipeline.embedding import IDS, Corpus, Encoder, embed_corpus
+from pipeline.evaluation import evaluate_run
+from pipeline.index import IndexKind, VectorIndex
+from pipeline.matching import NEAR_MISS_BAND, PairWriter, RowPairs, cross_join, self_join
+from pipeline.records import Records
+from pipeline.report import pick_examples, write_report
+from siamese.encoder import SiameseEncoder
+from siamese.errors import ArtifactError
+from siamese.folders import check_manifest, read_json, write_json, write_manifest
+from siamese.schema import as_text
+
+CLUSTERS, UNIQUE, SUMMARY, REPORT = "clusters.parquet", "unique.parquet", "summary.json", "report.html"
+FACTS, EDGES = "facts.json", "edges.npz"  # between stages only
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What a run flags: up to ``max_distance`` (margin units), or the distance that reaches ``min_precision``, or the model's own."""
+
+    max_distance: float | None = None
+    min_precision: float | None = None
+
+    def of(self, encoder: Encoder) -> float:
+        return encoder.calibration.threshold(self.max_distance, self.min_precision)
+
+    @property
+    def source(self) -> str:
+        if self.min_precision is not None:
+            return f"precision of at least {self.min_precision:g} on held-out pairs"
+        return "best F1 on held-out pairs" if self.max_distance is None else "given"
+
+
+def load_encoder(model: str | Path) -> SiameseEncoder:
+    """A model, read once however many stages of a process ask for it."""
+    path = Path(model).absolute()
+    manifest = path / "manifest.json"
+    return _load_encoder(path, manifest.stat().st_mtime_ns if manifest.is_file() else 0)
+
+
+@lru_cache(maxsize=2)
+def _load_encoder(path: Path, _mtime: int) -> SiameseEncoder:
+    return SiameseEncoder.load(path)
+
+
+def embed(model: str, records: str, id_column: str, folder: Path) -> dict[str, Any]:
+    """A corpus to ``ids.parquet`` and ``embeddings/`` in a new folder."""
+    folder.mkdir()
+    return embed_corpus(load_encoder(model), Records.open(records, id_column), folder)
+
+
+def build_index(model: str, folder: Path, kind: str = "auto") -> dict[str, Any]:
+    """The index of an embedded corpus, beside it."""
+    encoder = load_encoder(model)
+    radius = encoder.calibration.max_distance * encoder.margin * (1 + NEAR_MISS_BAND)
+    index = VectorIndex.build(
+        Corpus.open(folder, encoder.dim).embeddings, encoder.energy, kind=IndexKind(kind), radius=radius
+    )
+    index.save(folder)
+    write_json(folder / FACTS, index.describe())
+    return index.describe()
+
+
+def complete_index(model: str, folder: Path) -> dict[str, Any]:
+    """Add a copy of the model, so that the index folder can be queried wherever it goes; what its manifest says."""
+    shutil.copytree(model, folder / MODEL)
+    facts = read_json(folder / FACTS)
+    (folder / FACTS).unlink()
+    return {"index": facts, "model": load_encoder(model).fingerprint}
+
+
+def open_index(folder: Path, model: str | None = None) -> tuple[SiameseEncoder, Corpus, VectorIndex]:
+    """An index folder with its encoder.
+
+    Raises:
+        ArtifactError: it is damaged, or was built by another model than the one given.
+    """
+    manifest = check_manifest(folder, "index")
+    encoder = load_encoder(model or folder / MODEL)
+    if encoder.fingerprint != manifest["model"]:
+        raise ArtifactError(
+            f"the index '{folder}' was built by another model (fingerprint {manifest['model'][:12]}, "
+            f"'{model or folder / MODEL}' has {encoder.fingerprint[:12]}): make the index again with this model"
+        )
+    corpus = Corpus.open(folder, encoder.dim)
+    return encoder, corpus, VectorIndex.load(folder, corpus.embeddings, encoder.energy, manifest["index"])
+
+
+def match(
+    model: str, run: Path, left: Path, right: Path | None, threshold: Threshold, one_to_one_only: bool = False
+) -> dict[str, Any]:
+    """Write ``pairs.parquet``: of one corpus (``right`` None) or across two; ``left`` or ``right`` holds the index."""
+    encoder = load_encoder(model)
+    max_distance = threshold.of(encoder)
+    radius = max_distance * encoder.margin * (1 + NEAR_MISS_BAND)
+    left_corpus = Corpus.open(left, encoder.dim)
+    right_corpus = None if right is None else Corpus.open(right, encoder.dim)
+    indexed = left if (left / FACTS).is_file() else right
+    assert indexed is not None
+    searched = left_corpus if indexed is left else right_corpus
+    assert searched is not None
+    index = VectorIndex.load(indexed, searched.embeddings, encoder.energy, read_json(indexed / FACTS))
+    edges: list[RowPairs] = []
+    with PairWriter(run, encoder, max_distance, left_corpus, right_corpus) as writer:
+        if right_corpus is None:
+            writer.write_equal_contents()
+            blocks = self_join(index, radius)
+        elif indexed is right:
+            blocks = cross_join(index, left_corpus, radius)
+        else:
+            blocks = (RowPairs(p.right, p.left, p.distances) for p in cross_join(index, right_corpus, radius))
+        if one_to_one_only and right_corpus is not None:
+            blocks = iter([_record_pairs(RowPairs.concat(list(blocks)), left_corpus, right_corpus)])
+        for block in blocks:
+            apart = encoder.margin_distance(block.distances)
+            flagged = apart <= max_distance
+            if one_to_one_only:
+                flagged = one_to_one(block, flagged, max_distance * (1 + NEAR_MISS_BAND) - apart)
+                writer.write_records(block, flagged)
+            else:
+                writer.write(block, flagged)
+            edges.append(block.take(flagged))
+    every = RowPairs.concat(edges)
+    np.savez(run / EDGES, left=every.left, right=every.right, distances=every.distances)
+    return {
+        "pairs": writer.pairs,
+        "matches": writer.matches,
+        "max_distance": max_distance,
+        "candidate_distance": max_distance * (1 + NEAR_MISS_BAND),
+        "threshold_from": threshold.source,
+    }
+
+
+def _record_pairs(pairs: RowPairs, left: Corpus, right: Corpus) -> RowPairs:
+    """Pairs of contents as pairs of records: one-to-one is between records, and equal ones compete."""
+    (left_records, left_offsets), (right_records, right_offsets) = left.members(), right.members()
+    counts = np.diff(left_offsets)[pairs.left] * np.diff(right_offsets)[pairs.right]
+    pair = np.repeat(np.arange(len(counts)), counts)
+    within = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
+    width = np.diff(right_offsets)[pairs.right][pair]
+    return RowPairs(
+        left_records[left_offsets[pairs.left[pair]] + within // width],
+        right_records[right_offsets[pairs.right[pair]] + within % width],
+        pairs.distances[pair],
+    )
+
+
+def cluster(
+    model: str, run: Path, left: Path, right: Path | None, records: Records, one_to_one_only: bool = False
+) -> dict[str, Any]:
+    """Write ``clusters.parquet`` and, for one corpus, ``unique.parquet``."""
+    encoder = load_encoder(model)
+    corpora = [Corpus.open(folder, encoder.dim) for folder in (left, right) if folder is not None]
+    with np.load(run / EDGES) as saved:
+        matches = RowPairs(saved["left"], saved["right"], saved["distances"])
+    (run / EDGES).unlink()
+    sizes = [
+        len(corpus.ids if one_to_one_only else corpus.embeddings) for corpus in corpora
+    ]  # one-to-one ties records, not contents
+    shift = sizes[0] if right is not None else 0
+    component = cluster_rows(RowPairs(matches.left, matches.right + shift, matches.distances), sum(sizes))
+    clusters = cluster_records(encoder, corpora, component, of_records=one_to_one_only)
+    table = clusters.table(pa.concat_arrays([corpus.ids for corpus in corpora]))
+    if right is not None:
+        side = np.repeat(["left", "right"], [len(corpus.ids) for corpus in corpora])
+        table = table.append_column("side", pa.array(side))
+    pq.write_table(table, run / CLUSTERS, compression="zstd")
+    if right is None:
+        _write_unique(records, clusters.is_representative, run / UNIQUE)
+    return {
+        "clusters": int((clusters.is_representative & (clusters.size > 1)).sum()),
+        "duplicates": int((~clusters.is_representative).sum()),
+        "largest_cluster": int(clusters.size.max()),
+    }
+
+
+def _write_unique(records: Records, kept: np.ndarray, path: Path) -> None:
+    writer, start = None, 0
+    for batch in records.batches():
+        chosen = batch.filter(pa.array(kept[start : start + batch.num_rows]))
+        start += batch.num_rows
+        writer = writer or pq.ParquetWriter(path, chosen.schema, compression="zstd")
+        writer.write_table(chosen.cast(writer.schema))
+    if writer:
+        writer.close()
+
+
+def evaluate(run: Path, truth: str, left: Path, right: Path | None) -> dict[str, Any]:
+    """The run against a complete list of true pairs."""
+    indices = [
+        pd.Index(pq.read_table(folder / IDS, columns=["record_id"])["record_id"].to_pandas())
+        for folder in (left, right)
+        if folder
+    ]
+    clusters = pq.read_table(run / CLUSTERS, columns=["cluster_id"])["cluster_id"].to_numpy()
+    return evaluate_run(run, truth, indices[0], indices[1] if len(indices) > 1 else None, clusters)
+
+
+def timed(function: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """What a stage gives, with the seconds that it took and the process's peak memory so far."""
+    started = time.perf_counter()
+    result = function(*args, **kwargs)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {**result, "seconds": round(time.perf_counter() - started, 3), "peak_mb": peak}
+
+
+def headline(summary: dict[str, Any]) -> str:
+    """A run in one sentence."""
+    if summary["kind"] == "link":
+        sizes = summary["records"]
+        return f"{summary['matches']:,} matches between {sizes['left']:,} and {sizes['right']:,} records"
+    return (
+        f"{summary['duplicates']:,} of {summary['records']:,} records are duplicates, in {summary['clusters']:,} groups"
+    )
+
+
+def write_summary(run: Path, summary: dict[str, Any], left: Records, right: Records | None) -> dict[str, Any]:
+    """Write ``summary.json`` and ``report.html``."""
+    write_json(run / SUMMARY, summary)
+    examples = pick_examples(run)
+    left_ids, right_ids = {example.left_id for example in examples}, {example.right_id for example in examples}
+    if right is None:
+        write_report(run, examples, fetch_records(left, left_ids | right_ids))
+    else:
+        write_report(run, examples, fetch_records(left, left_ids), fetch_records(right, right_ids))
+    return {}
+
+
+def fetch_records(records: Records, ids: set[str]) -> dict[str, dict[str, str | None]]:
+    """The fields, as text, of a few records."""
+    wanted = pa.array(sorted(ids), pa.large_string())
+    found: dict[str, dict[str, str | None]] = {}
+    for batch in records.batches():
+        chosen = batch.filter(pc.is_in(batch[records.id_column], value_set=wanted))
+        texts = pa.table({name: as_text(chosen[name]) for name in chosen.column_names})
+        found |= {row.pop(records.id_column): row for row in texts.to_pylist()}
+        if len(found) == len(ids):
+            break
+    return found
+
+
+def count_rows(path: Path) -> int:
+    return pq.ParquetFile(path).metadata.num_rows
+
+
+def rewrite_report(run: Path) -> None:
+    """Write ``report.html`` again from the files of a run and its corpus.
+
+    Raises:
+        ArtifactError: the run is damaged; DataError: its records are gone.
+    """
+    manifest = check_manifest(run, "run")
+    sources = [Records.open(each["path"], manifest["settings"]["id_column"]) for each in manifest["inputs"]]
+    write_summary(run, read_json(run / SUMMARY), sources[0], sources[1] if len(sources) > 1 else None)
+    kept = {name: manifest[name] for name in ("model", "settings", "inputs", "outputs", "stages")}
+    write_manifest(run, "run", kept)
