@@ -2,7 +2,6 @@
 
 import difflib
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -77,7 +76,7 @@ def pick_examples(run: Path, per_kind: int = 8) -> list[Example]:
         for kind, (chosen, order, k) in wanted.items():
             rows = pa.concat_tables([*([best[kind]] if kind in best else []), batch.filter(chosen)])
             best[kind] = rows.take(pc.select_k_unstable(rows, k, order))
-    found = {kind: rows.to_pylist() for kind, rows in best.items()} or dict.fromkeys(wanted, [])
+    found = {kind: best[kind].to_pylist() if kind in best else [] for kind in wanted}
     inside = found["inside"][: min(per_kind, len(found["near"]) // 2)]
     certain = (found["near"][: len(found["near"]) - len(inside)] or found["equal"])[:per_kind]
     return [
@@ -116,7 +115,7 @@ def write_report(
     beside = run / ".report.html.partial"
     try:
         beside.write_text(page, encoding="utf-8")
-        os.replace(beside, run / "report.html")
+        beside.replace(run / "report.html")
     except OSError as error:
         raise OutputError(f"cannot write '{run / 'report.html'}': {error.strerror or error}") from error
 
@@ -136,7 +135,7 @@ def read_histogram(run: Path, threshold: float | None, bins: int = 40) -> Histog
         place = np.clip(np.searchsorted(edges * (1 + 1e-9), values) - 1, 0, n - 1)
         for row, chosen in enumerate((is_match, ~is_match)):
             counts[row] += np.bincount(place[chosen], minlength=n)
-    return Histogram(edges.tolist(), *counts.tolist(), threshold=threshold)
+    return Histogram(edges.tolist(), counts[0].tolist(), counts[1].tolist(), threshold)
 
 
 def group_sizes(run: Path) -> list[tuple[int, int]]:

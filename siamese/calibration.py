@@ -44,7 +44,7 @@ class Calibration(BaseModel):
             DataError: a class is missing.
         """
         distances, labels = np.asarray(margin_distances, np.float64), np.asarray(is_match, np.int64)
-        if labels.min(initial=1) == labels.max(initial=0):
+        if not 0 < labels.sum() < len(labels):
             raise DataError(
                 f"calibration needs genuine and imposite pairs held out of training, and got {len(labels)} pairs of one class: "
                 "label more pairs, or give the pairs file a 'split' column with both classes in 'valid'"

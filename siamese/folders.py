@@ -40,7 +40,7 @@ def check_writable(out: Path) -> None:
     """Refuse an output place before any work is done for it."""
     if out.exists() and not out.is_dir():
         raise OutputError(f"cannot write to '{out}': it is a file, expected a folder to make")
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+    if out.is_dir() and any(out.iterdir()) and not _is_ours(out):
         raise OutputError(f"'{out}' holds files that siamese did not write: give --out a new folder")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +51,15 @@ def check_writable(out: Path) -> None:
         raise OutputError(
             f"cannot write to '{out}' ({error.strerror or error}): give --out a folder that you may write"
         ) from error
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether the folder has a manifest, and one of ours: web pages and browser extensions have files of this name too."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and {"format", "format_version", "files"} <= manifest.keys()
 
 
 def publish(staging: Path, out: Path) -> None:
@@ -141,6 +150,8 @@ def check_manifest(folder: Path, kind: str) -> dict[str, Any]:
             f"the {kind} '{folder}' has format version {manifest.get('format_version')}, this version of siamese reads {FORMAT_VERSION}: "
             f"make the {kind} again, or install the version of siamese that made it"
         )
+    if not isinstance(manifest.get("files"), dict) or not isinstance(manifest.get("fingerprint"), str):
+        raise ArtifactError(f"'{folder / MANIFEST}' is damaged (it lists no files): make the {kind} again")
     for name, digest in manifest["files"].items():
         path = folder / name
         if not path.is_file():

@@ -24,15 +24,17 @@ def canonical(text: pa.Array, kind: Kind) -> pa.Array:
 
 def parse_number(text: pa.Array) -> pa.Array:
     """(n,) float64: the amount in each value, whatever the currency, grouping or decimal sign; null where there is none."""
-    found = pc.struct_field(pc.extract_regex(normalise(text), r"(?P<n>-?\d[\d,.' ]*)"), "n")
+    text = pc.replace_substring_regex(normalise(text), r"(^\s*|[^\d\pL\s.,']\s*|\pL\s+)\.(\d)", r"\10.\2")
+    found = pc.struct_field(pc.extract_regex(text, r"(?P<n>-?\d[\d,.' ]*(?:e[+-]\d{1,2}\b)?)"), "n")
     found = pc.replace_substring_regex(found, r"[ ']|[.,]$", "")
     found = pc.replace_substring_regex(found, r"[.,]$", "")
     # The last sign is the decimal one, unless it comes twice or parts exactly three digits after a comma.
     comma_decimal = pc.match_substring_regex(found, r"^-?[\d.]*,(\d{1,2}|\d{4,})$")
     swapped = pc.replace_substring(pc.replace_substring(found, ".", ""), ",", ".")
     plain = pc.replace_substring(found, ",", "")
-    found = pc.if_else(comma_decimal, swapped, plain)
-    valid = pc.match_substring_regex(found, r"^-?\d{1,300}(\.\d*)?$")
+    dot_groups = pc.match_substring_regex(found, r"^-?\d{1,3}(\.\d{3}){2,}$")
+    found = pc.if_else(comma_decimal, swapped, pc.if_else(dot_groups, pc.replace_substring(found, ".", ""), plain))
+    valid = pc.match_substring_regex(found, r"^-?\d{1,200}(\.\d*)?(e[+-]\d\d?)?$")
     return pc.if_else(valid, found, pa.scalar(None, found.type)).cast(pa.float64())
 
 
@@ -50,7 +52,7 @@ def number(text: pa.Array) -> pa.Array:
 
 
 def _spell(value: float) -> str:
-    exact = f"{value:.15g}".replace(".", "d").replace("-", "minus")
+    exact = f"{value:.15g}".replace(".", "d").replace("-", "minus").replace("+", "")
     if value == 0:
         return exact
     size = np.log(abs(value))
@@ -81,6 +83,7 @@ def date(text: pa.Array) -> pa.Array:
             text, rf"^{month}[a-z]*\.?\s+(\d{{1,2}}),?\s+(\d{{4}})$", rf"\2-{number_:02d}-\1"
         )
     text = pc.replace_substring_regex(text, r"^(\d{1,2})[/.](\d{1,2})[/.](\d{2,4})$", r"\3-\2-\1")
+    text = pc.replace_substring_regex(text, r"^(\d{1,2})-(\d{1,2})-(\d{4})$", r"\3-\2-\1")
     text = pc.replace_substring_regex(text, r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})$", r"\1-\2-\3")
     text = pc.replace_substring_regex(text, r"-(\d)\b", r"-0\1")
     text = pc.replace_substring_regex(text, r"^([0-4]\d)-(\d\d)-(\d\d)$", r"20\1-\2-\3")

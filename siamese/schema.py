@@ -129,9 +129,12 @@ def as_table(records: Any) -> pa.Table:
     if isinstance(records, pa.RecordBatch):
         return pa.Table.from_batches([records])
     if hasattr(records, "columns") and hasattr(records, "index"):
-        return pa.Table.from_pandas(records, preserve_index=False)
+        try:
+            return pa.Table.from_pandas(records, preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            return pa.table({str(name): _loose_array(records[name].tolist()) for name in records.columns})
     if isinstance(records, Mapping):
-        return pa.table({name: pa.array(values) for name, values in records.items()})
+        return _from_columns(records)
     if isinstance(records, Sequence) and all(isinstance(record, Mapping) for record in records):
         names = dict.fromkeys(name for record in records for name in record)
         return pa.table({name: _loose_array([record.get(name) for record in records]) for name in names})
@@ -140,12 +143,27 @@ def as_table(records: Any) -> pa.Table:
     )
 
 
-def _loose_array(values: list[Any]) -> pa.Array:
+def _from_columns(columns: Mapping[str, Any]) -> pa.Table:
+    for name, values in columns.items():
+        if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
+            raise DataError(f"column '{name}' is one value, expected a list of them: for one record give [record]")
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"'{name}' {length}" for name, length in lengths.items())
+        raise DataError(f"the columns differ in length ({listed}): give each one value a record")
+    return pa.table({name: _loose_array(values) for name, values in columns.items()})
+
+
+def _loose_array(values: Any) -> pa.Array | pa.ChunkedArray:
     """An Arrow array of values whose types may differ from one to the next (as JSON's do): then all become text."""
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return values
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.array([None if value is None else str(value) for value in values], pa.large_string())
+        missing = [value is None or value != value for value in values]  # NaN differs from itself
+        texts = [None if none else str(value) for none, value in zip(missing, values, strict=True)]
+        return pa.array(texts, pa.large_string())
 
 
 # A whole value that is an amount: a currency sign or word before or after, a sign, grouped digits, decimals, a percent sign.

@@ -41,7 +41,11 @@ def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         whole = pc.all(pc.equal(column, pc.round(column))).as_py() and pc.less(pc.max(pc.abs(column)), 1e15).as_py()
         column = column.cast(pa.int64()) if whole else column  # a column of ints that holes made float: 7.0 is "7"
-    text = column.cast(pa.large_string())
+    try:
+        text = column.cast(pa.large_string())
+    except pa.ArrowNotImplementedError:  # nested values, such as a list of tags: their words are what counts
+        values = [None if value in (None, [], {}) else str(value) for value in column.to_pylist()]
+        text = pa.array(values, pa.large_string())
     blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0)
     return pc.if_else(blank, pa.scalar(None, pa.large_string()), text)
 

@@ -60,7 +60,12 @@ class TransformerTower(Tower):
         except (OSError, ValueError) as error:
             raise SettingsError(f"no sentence-transformers model can be opened at '{model}' ({error})") from error
         self.model.max_seq_length = min(self.config.max_tokens, self.model.max_seq_length or self.config.max_tokens)
-        self.dim = int(self.model.get_sentence_embedding_dimension() or 0)
+        # Named get_sentence_embedding_dimension and tokenize before sentence-transformers 5.
+        renamed = hasattr(self.model, "get_embedding_dimension")
+        self.dim = int(
+            (self.model.get_embedding_dimension() if renamed else self.model.get_sentence_embedding_dimension()) or 0
+        )
+        self._tokenize = self.model.preprocess if hasattr(self.model, "preprocess") else self.model.tokenize
 
     def featurise(self, records: pa.Table) -> Sentences:
         columns = [records[name].to_pylist() for name in self.schema.names]
@@ -73,9 +78,11 @@ class TransformerTower(Tower):
         return Sentences(np.array(texts, dtype=object))
 
     def forward(self, features: Sentences) -> Tensor:
-        tokens = self.model.tokenize(list(features.texts))
+        tokens = self._tokenize(list(features.texts))
         tokens = {name: value.to(self.device) for name, value in tokens.items() if isinstance(value, Tensor)}
-        return F.normalize(self.model(tokens)["sentence_embedding"].float(), dim=1)
+        embedded = F.normalize(self.model(tokens)["sentence_embedding"].float(), dim=1)
+        filled = torch.tensor([bool(text) for text in features.texts], device=self.device)
+        return embedded * filled[:, None]  # the network gives an empty text a vector too
 
     def embed(self, features: Any, batch_size: int = 64) -> Tensor:
         """Records of like length share a batch, so that little is spent on padding."""
