@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from prefect import flow, task
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
@@ -59,7 +60,9 @@ def fit(
     id_column: str,
     strict: bool,
 ) -> dict[str, Any]:
-    progress = create_progress_artifact(0.0, key="training", description="epochs trained")
+    progress = cast(
+        UUID, create_progress_artifact(0.0, key="training", description="epochs trained")
+    )  # no coroutine: we are sync
 
     def on_epoch(epoch: Epoch, epochs: int) -> None:
         update_progress_artifact(progress, 100 * epoch.epoch / epochs)

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -56,7 +57,7 @@ class VectorIndex:
     kind: IndexKind
     energy: Energy
     embeddings: Embeddings
-    index: faiss.Index
+    index: Any  # faiss.Index
     probes: int = 0
     recall: float = 1.0
 
@@ -139,7 +140,7 @@ class VectorIndex:
             query, row = self._grow(queries, radius)
         else:
             limits, _, row = self.index.range_search(queries, self._faiss_radius(radius))
-            query = np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64)))
+            query = np.repeat(np.arange(len(queries)), _lengths(limits))
         apart = self._exact(queries, query, row)
         inside = (apart <= radius) & (row >= 0)
         query, row, apart = query[inside], row[inside], apart[inside]
@@ -209,7 +210,7 @@ def index_neighbours(queries: NDArray[np.float32], corpus: NDArray[np.float32], 
     return index.search(queries, min(k, len(corpus)))[1]
 
 
-def _empty_index(kind: IndexKind, energy: Energy, embeddings: Embeddings, seed: int) -> faiss.Index:
+def _empty_index(kind: IndexKind, energy: Energy, embeddings: Embeddings, seed: int) -> Any:
     metric = faiss.METRIC_L1 if energy is Energy.MANHATTAN else faiss.METRIC_L2
     if kind is IndexKind.FLAT:
         return faiss.IndexFlat(embeddings.dim, metric)
@@ -219,7 +220,7 @@ def _empty_index(kind: IndexKind, energy: Energy, embeddings: Embeddings, seed: 
         stored = "Flat" if energy is Energy.MANHATTAN else "SQfp16"
     else:
         stored = f"PQ{next(parts for parts in (64, 32, 16, 8, 4, 2, 1) if embeddings.dim % parts == 0)}x4fs"
-    index = faiss.index_factory(embeddings.dim, f"IVF{cells},{stored}", metric)
+    index: Any = faiss.index_factory(embeddings.dim, f"IVF{cells},{stored}", metric)
     index.cp.seed = seed + 1
     chosen = np.sort(np.random.default_rng(seed).permutation(rows)[: max(64 * cells, 4096)])
     index.train(embeddings.take(chosen))
@@ -236,8 +237,13 @@ def _search_exactly(
         flat.index.reset()
         flat.index.add(block)
         limits, _, rows = flat.index.range_search(queries, flat._faiss_radius(radius))
-        query = np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64)))
+        query = np.repeat(np.arange(len(queries)), _lengths(limits))
         inside = flat._exact(queries, query, rows + first) <= radius
         query_found += query[inside].tolist()
         row_found += (rows[inside] + first).tolist()
     return query_found, row_found
+
+
+def _lengths(limits: NDArray) -> NDArray[np.int64]:
+    limits = limits.astype(np.int64)
+    return limits[1:] - limits[:-1]

@@ -31,7 +31,7 @@ UNSEEN = re.compile(  # controls, direction marks and other characters that take
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts of the written pairs by margin_distance; bin i holds (edges[i], edges[i + 1]], the first one also its lower edge."""
+    """Counts of the written pairs by margin_distance; bin i holds (edges[i], edges[i + 1]], the first one 0 too."""
 
     edges: list[float]
     matches: list[int]
@@ -53,10 +53,10 @@ class Example:
 
 
 def pick_examples(run: Path, per_kind: int = 8) -> list[Example]:
-    """The pairs to show, without their fields: the nearest matches, then those just inside and just beyond the threshold.
+    """The pairs to show, without their fields: the nearest matches, those just inside the threshold, those just beyond.
 
-    Matches of equal contents are taken only where there are no others. No pair is taken twice, and the order of the rows in
-    the file does not matter.
+    Matches of equal contents are taken only where there are no others. No pair is taken twice, and the order of the
+    rows in the file does not matter.
     """
     columns = ["left_id", "right_id", "margin_distance", "probability", "is_match"]
     ascending = [("margin_distance", "ascending"), ("left_id", "ascending"), ("right_id", "ascending")]
@@ -180,7 +180,7 @@ def render_report(
 
 
 def differences(left: str | None, right: str | None) -> list[tuple[list[tuple[str, bool]], int, bool] | None]:
-    """Both values as (parts with whether they differ, characters not shown, whether those differ); None where missing."""
+    """Each value as (parts with whether they differ, characters not shown, whether those differ); None if missing."""
     if left is None or right is None:
         return [
             None if one is None else ([(one[:SHOWN], False)], max(0, len(one) - SHOWN), False) for one in (left, right)

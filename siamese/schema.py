@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -113,7 +114,8 @@ class Schema(BaseModel):
         missing = [name for name in self.names if name not in records.column_names]
         if missing:
             raise SchemaError(
-                f"the records lack {_listed(missing)}: this schema needs {_listed(self.names)} and the records have {_listed(records.column_names)}"
+                f"the records lack {_listed(missing)}: this schema needs {_listed(self.names)}, "
+                f"and the records have {_listed(records.column_names)}"
             )
         return pa.table({name: as_text(records[name]) for name in self.names})
 
@@ -161,9 +163,10 @@ def _loose_array(values: Any) -> pa.Array | pa.ChunkedArray:
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
-        missing = [value is None or value != value for value in values]  # NaN differs from itself
-        texts = [None if none else str(value) for none, value in zip(missing, values, strict=True)]
-        return pa.array(texts, pa.large_string())
+        texts = [None if value is None else str(value) for value in values]
+        holes = ("nan", "NaT", "<NA>")  # how pandas's missing values print, which are no strings
+        missing = [text in holes and not isinstance(value, str) for text, value in zip(texts, values, strict=True)]
+        return pa.array(texts, pa.large_string(), mask=np.array(missing, bool))
 
 
 # A whole value that is an amount: a currency sign or word before or after, a sign, grouped digits, decimals, a percent sign.

@@ -90,7 +90,7 @@ class TransformerTower(Tower):
         embedded = super().embed(features.take(order), batch_size)
         return torch.empty_like(embedded).index_copy(0, torch.from_numpy(order), embedded)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:  # type: ignore[override]
         """Nothing: the network is saved whole by :meth:`save_files`, in the form that its own library reads."""
         return {}
 

@@ -1,0 +1,124 @@
+"""Text: the vectorised cut into words equals the same rules written as a loop over one string."""
+
+import unicodedata
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from siamese.text import as_text, join_words, normalise, split_words
+
+# Unassigned code points are left out: Arrow's Unicode tables are newer than Python's and know some of them.
+CHARACTERS = st.characters(exclude_categories=("Cs", "Cn"))
+NOTABLE = st.sampled_from("aZ9 -.,'\t\n\u00a0\u0301\u0327éßİΣς\u200dſKﬁ½²Ⅷ日本語한\u1112\u1161\u11abनि\u0e33😀٣ǅ")
+VALUES = st.lists(st.none() | st.text(st.one_of(CHARACTERS, NOTABLE), max_size=12), max_size=8)
+
+
+def naive_words(value: str | None) -> list[str]:
+    if value is None:
+        return []
+    lowered = "".join(char.lower() for char in unicodedata.normalize("NFKD", value))  # by character: no final sigma
+    bare = [char for char in lowered if not 0x300 <= ord(char) <= 0x36F]
+    return "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in bare).split(" ")
+
+
+def words_of(text: pa.Array) -> list[list[str]]:
+    words = split_words(text)
+    cut = [
+        "".join(map(chr, words.chars[start + 1 : end]))
+        for start, end in zip(words.spaces[:-1], words.spaces[1:], strict=True)
+    ]
+    assert len(words) == len(cut)
+    assert len(words.offsets) == len(text) + 1
+    return [cut[start:end] for start, end in zip(words.offsets[:-1], words.offsets[1:], strict=True)]
+
+
+def strings(values: list[str | None]) -> pa.Array:
+    return pa.array(values, pa.large_string())
+
+
+@given(VALUES)
+@example([])
+@example([None, None])
+@example(["", " ", None, "a"])
+@example(["a", "b", "", "c "])
+@example(["\u0301", "e\u0301\u0301t", " \u0327"])
+@example(["ΟΔΟΣ", "İstanbul", "ﬁn Ⅷ"])
+def test_words_equal_those_of_a_loop(values: list[str | None]) -> None:
+    expected = [[word for word in naive_words(value) if word] for value in values]
+    assert words_of(normalise(strings(values))) == expected
+
+
+@given(VALUES, st.data())
+def test_a_slice_reads_as_its_values_do(values: list[str | None], data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(values)))
+    length = data.draw(st.integers(0, len(values) - start))
+    whole = strings(values)
+    assert words_of(normalise(whole.slice(start, length))) == words_of(normalise(whole))[start : start + length]
+    # Cut after normalising: the buffers then hold more than the slice.
+    assert words_of(normalise(whole).slice(start, length)) == words_of(normalise(whole))[start : start + length]
+
+
+@given(VALUES, VALUES)
+def test_chunks_read_as_one_column(first: list[str | None], second: list[str | None]) -> None:
+    chunked = pa.chunked_array([strings(first), strings(second)], pa.large_string())
+    assert as_text(chunked).equals(as_text(strings(first + second)))
+    assert words_of(normalise(as_text(chunked))) == words_of(normalise(as_text(strings(first + second))))
+
+
+def test_accents_case_and_punctuation_part_no_words_that_are_the_same() -> None:
+    assert words_of(normalise(strings(["Café-CRÈME, déjà vu!"]))) == [["cafe", "creme", "deja", "vu"]]
+    assert words_of(normalise(strings(["cafe\u0301"]))) == words_of(normalise(strings(["caf\u00e9"])))
+
+
+def test_a_space_lies_before_every_word_and_one_after_the_last() -> None:
+    words = split_words(strings(["  ab,, cd", None, "ef  "]))
+    assert "".join(map(chr, words.chars)) == " ab cd ef "
+    assert words.spaces.tolist() == [0, 3, 6, 9]
+    assert words.offsets.tolist() == [0, 2, 2, 3]
+
+
+def test_codes_lose_their_separators_only() -> None:
+    assert join_words(normalise(strings(["PS-LX350H", "ps lx/350.h", "日本-5", "--", None]))).to_pylist() == [
+        "pslx350h",
+        "pslx350h",
+        "日本5",
+        "",
+        None,
+    ]
+
+
+def test_missing_is_one_thing() -> None:
+    assert as_text(strings([None, "", "  \t\n", "\u00a0\u2003", "x "])).to_pylist() == [None, None, None, None, "x "]
+    assert as_text(pa.array([np.nan, None, 1.5])).to_pylist() == [None, None, "1.5"]
+    assert as_text(pa.nulls(2)).to_pylist() == [None, None]
+    assert as_text(pa.array([np.nan, np.nan])).to_pylist() == [None, None]
+    assert as_text(pa.array([], pa.float64())).to_pylist() == []
+
+
+def test_integers_that_holes_made_float_read_as_integers() -> None:
+    assert as_text(pa.array([7.0, None, np.nan, -3.0])).to_pylist() == ["7", None, None, "-3"]
+    assert as_text(pa.array([7.0, 2.5])).to_pylist() == ["7", "2.5"]
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array([7, None]), ["7", None]),
+        (pa.array(["a", "b", "a", None]).dictionary_encode(), ["a", "b", "a", None]),
+        (pa.array([True, False]), ["true", "false"]),
+        (pa.array(["a"], pa.string_view()), ["a"]),
+    ],
+)
+def test_any_type_becomes_text(column: pa.Array, expected: list[str | None]) -> None:
+    text = as_text(column)
+    assert text.type == pa.large_string()
+    assert text.to_pylist() == expected
+
+
+def test_nested_values_give_their_words() -> None:
+    text = as_text(pa.array([["red", "blue"], None, []]))
+    assert words_of(normalise(text)) == [["red", "blue"], [], []]
+    assert text.null_count == 2
