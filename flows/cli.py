@@ -33,7 +33,7 @@ def main() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("siamese: %(message)s"))
     log = logging.getLogger("siamese")
-    log.addHandler(handler)
+    log.handlers = [handler]  # not one more where main is called again in the same process
     log.propagate = False  # Prefect gives the root logger a handler of its own
     try:
         app()
@@ -252,6 +252,10 @@ def query(
             raise DataError(
                 f'--json is not JSON ({error}): expected a record such as \'{{"title": "..."}}\''
             ) from error
+        if queries in ({}, []):
+            raise DataError(
+                f'--json holds {record}, which asks nothing: expected a record such as \'{{"title": "..."}}\''
+            )
         if not (
             isinstance(queries, dict) or (isinstance(queries, list) and all(isinstance(one, dict) for one in queries))
         ):
@@ -307,7 +311,8 @@ def demo(
     show.demo_made(out, records)
     show.trained(_run("train", corpus, pairs, model))
     evaluate(model, corpus, pairs)
-    show.run(_run("dedupe", model, corpus, run, truth=str(out / "true_pairs.parquet")), Path(run), corpus)
+    truth = str(out / "true_pairs.parquet")
+    show.run(_run("dedupe", model, corpus, run, min_precision=0.95, truth=truth), Path(run), corpus)
 
 
 if __name__ == "__main__":

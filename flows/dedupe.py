@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows import stage_tasks
 from pipeline import stages
+from pipeline.index import IndexKind
 from pipeline.records import Records
 from siamese.folders import check_writable, new_folder, write_manifest
 
@@ -59,7 +60,8 @@ def run_job(
     """The stages of a run, which dedupe and link share; ``right`` is the second corpus of a link."""
     check_writable(Path(out).absolute())
     encoder = stages.load_encoder(model)
-    threshold.of(encoder)  # a threshold that cannot be had is refused before any work
+    threshold.of(encoder)  # a threshold that cannot be had is refused before any work, and so is a kind
+    IndexKind(index_kind)
     sources = [Records.open(path, id_column) for path in (left, right) if path is not None]
     with new_folder(out) as run:
         work = [run / name for name in ("left", "right")][: len(sources)]

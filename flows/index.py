@@ -8,6 +8,7 @@ from prefect import flow
 from flows import stage_tasks
 from flows.dedupe import inputs_of
 from pipeline import stages
+from pipeline.index import IndexKind
 from pipeline.records import Records
 from siamese.folders import check_writable, new_folder, write_manifest
 
@@ -28,6 +29,7 @@ def index(model: str, records: str, out: str, *, kind: str = "auto", id_column: 
     """
     check_writable(Path(out).absolute())
     stages.load_encoder(model)
+    IndexKind(kind)  # refused before any work
     source = Records.open(records, id_column)
     with new_folder(out) as folder:
         corpus = folder / "corpus"

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.index import index_neighbours
-from pipeline.pairs import LabelledPairs, contradicted, entities_of, split_by_entity
+from pipeline.pairs import SPLITS, LabelledPairs, contradicted, entities_of, split_by_entity
 from pipeline.records import Records, check_ids
 from siamese.calibration import Calibration
 from siamese.encoder import SiameseEncoder
-from siamese.errors import DataError
+from siamese.errors import DataError, SettingsError
 from siamese.measures import average_precision
 from siamese.pairs import Pairs
 from siamese.schema import Kind, Schema
@@ -205,12 +205,17 @@ def evaluate_encoder(encoder: SiameseEncoder, records: Records, labelled: Labell
     """Precision, recall and F1 of the encoder's threshold on one split of the pairs; no other split is looked at.
 
     Raises:
+        SettingsError: there is no such split.
         DataError: the split has no pairs.
     """
+    if split not in SPLITS:
+        raise SettingsError(f"there is no split '{split}': expected train, valid or test")
     data = read_training_set(records, labelled, seed=encoder.training.seed)
     pairs = data.of(split, clean=False)
     if len(pairs) == 0:
-        raise DataError(f"'{labelled.path}' has no pairs in split '{split}'")
+        raise DataError(
+            f"'{labelled.path}' has no pairs in split '{split}': name another with --split, or label pairs for it"
+        )
     rows = pairs.rows()
     embeddings = encoder.encode(data.records.take(pa.array(rows)))
     left, right = np.searchsorted(rows, pairs.left), np.searchsorted(rows, pairs.right)

@@ -34,6 +34,10 @@ class IndexKind(StrEnum):
     IVF = "ivf"  # cells, half-precision vectors
     IVFPQ = "ivfpq"  # cells, 4-bit codes: an eighth of the memory of half precision
 
+    @classmethod
+    def _missing_(cls, value: object) -> "IndexKind":
+        raise SettingsError(f"there is no index of kind '{value}': expected one of {', '.join(cls)}")
+
 
 def kind_for(rows: int, energy: Energy) -> IndexKind:
     """Exact while that takes seconds; then cells; codes when the vectors would fill the memory."""

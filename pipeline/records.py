@@ -67,6 +67,8 @@ class Records:
         except (OSError, ValueError, ImportError) as error:
             raise DataError(f"cannot open '{path}': {_reason(error)}") from error
         columns = list(dict.fromkeys(name for file in files for name in _header(filesystem, file)))
+        if not columns:
+            raise DataError(f"'{path}' has no records")
         if id_column not in columns:
             have = ", ".join(f"'{name}'" for name in columns)
             raise DataError(f"'{path}' has no column '{id_column}', it has {have}: name the id column with --id")
@@ -231,12 +233,14 @@ def _csv(stream: BinaryIO) -> Iterator[pa.Table]:
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
         convert_options=options,
     )
+    empty = True
     for batch in reader:
         table = pa.Table.from_batches([batch])
+        empty &= table.num_rows == 0
         for start in range(0, table.num_rows, BATCH_RECORDS):
             yield table.slice(start, BATCH_RECORDS)
-    if reader.schema.names and not head:
-        yield pa.table({})
+    if empty:  # a header and no rows: the columns are known all the same
+        yield reader.schema.empty_table()
 
 
 def _json(stream: BinaryIO) -> Iterator[pa.Table]:

@@ -80,7 +80,7 @@ def publish(staging: Path, out: Path) -> None:
 def write_json(path: Path, content: Any) -> None:
     """JSON with a line break at its end, written beside and then renamed."""
     beside = path.with_name(f".{path.name}.partial")
-    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(beside, path)
 
 

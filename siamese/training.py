@@ -28,7 +28,7 @@ class Epoch:
     """One line of the history."""
 
     epoch: int
-    loss: float  # mean over the training pairs
+    loss: float | None  # mean over the training pairs; None for the untrained tower
     valid_average_precision: float
 
 
@@ -99,7 +99,7 @@ def train_tower(
     embeddings = tower.embed(features)
     pairs = _with_mined(train, mining, embeddings, config)
     margin = config.margin or choose_margin(pair_distances(embeddings, pairs, config.energy), pairs.is_match)
-    best = Epoch(0, float("nan"), average_precision(pair_distances(embeddings, valid, config.energy), valid.is_match))
+    best = Epoch(0, None, average_precision(pair_distances(embeddings, valid, config.energy), valid.is_match))
     best_weights = _weights(tower)
     history = [best]
     for number in range(1, epochs + 1):

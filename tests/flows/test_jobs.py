@@ -1,0 +1,181 @@
+"""The whole job through real Prefect flows, real FAISS and real files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from flows.embedded import embedded_server
+from pipeline.matcher import Matcher
+from pipeline.synthetic import make_corpus
+from siamese.encoder import SiameseEncoder
+from siamese.errors import ArtifactError, SettingsError
+from siamese.folders import check_manifest
+from siamese.settings import TrainingConfig
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory) -> Path:
+    """A folder with a corpus, a model, an index and a run."""
+    folder = tmp_path_factory.mktemp("job")
+    make_corpus(1200, seed=3).save(folder)
+    with embedded_server():
+        from flows.dedupe import dedupe
+        from flows.index import index
+        from flows.train import train
+
+        config = TrainingConfig(epochs=4)
+        train(str(folder / "records.parquet"), str(folder / "pairs.parquet"), str(folder / "model"), config=config)
+        index(str(folder / "model"), str(folder / "records.parquet"), str(folder / "index"))
+        truth = str(folder / "true_pairs.parquet")
+        dedupe(
+            str(folder / "model"), str(folder / "records.parquet"), str(folder / "run"), min_precision=0.9, truth=truth
+        )
+    return folder
+
+
+def test_training_beats_the_untrained_tower(job):
+    history = SiameseEncoder.load(job / "model").metrics["training"]["history"]
+    assert max(epoch["valid_average_precision"] for epoch in history[1:]) > history[0]["valid_average_precision"]
+
+
+def test_folders_hold_what_the_contract_says(job):
+    assert {path.name for path in (job / "model").iterdir()} == {
+        "encoder.json", "weights.safetensors", "calibration.json", "metrics.json", "manifest.json",
+    }  # fmt: skip
+    assert {"index.faiss", "ids.parquet", "manifest.json"} <= {path.name for path in (job / "index").iterdir()}
+    names = {"pairs.parquet", "clusters.parquet", "unique.parquet", "report.html", "summary.json", "manifest.json"}
+    assert {path.name for path in (job / "run").iterdir()} == names
+    assert not [path for path in job.rglob("*") if "partial" in path.name or path.suffix in (".pkl", ".pt", ".npz")]
+    first = ["left_id", "right_id", "distance", "margin_distance", "probability", "is_match"]
+    assert pq.read_schema(job / "run" / "pairs.parquet").names[:6] == first
+    assert pq.read_schema(job / "run" / "clusters.parquet").names[:5] == [
+        "record_id", "cluster_id", "cluster_size", "is_representative", "distance_to_representative",
+    ]  # fmt: skip
+
+
+def test_manifest_accounts_for_inputs_outputs_and_cost(job):
+    manifest = check_manifest(job / "run", "run")
+    assert manifest["model"] == SiameseEncoder.load(job / "model").fingerprint
+    assert manifest["outputs"]["clusters.parquet"] == 1200
+    assert set(manifest["stages"]) == {"embed", "index", "match", "cluster", "report"}
+    assert all(stage["seconds"] >= 0 and stage["peak_mb"] > 0 for stage in manifest["stages"].values())
+    assert len(next(iter(manifest["inputs"][0]["files"].values()))) == 64
+
+
+def test_summary_agrees_with_the_files(job):
+    summary = json.loads((job / "run" / "summary.json").read_text())
+    pairs, clusters = pd.read_parquet(job / "run" / "pairs.parquet"), pd.read_parquet(job / "run" / "clusters.parquet")
+    truth = pd.read_parquet(job / "true_pairs.parquet")
+    flagged = set(pairs[pairs["is_match"]][["left_id", "right_id"]].itertuples(index=False, name=None))
+    true = set(truth[["left_id", "right_id"]].itertuples(index=False, name=None))
+    scores = summary["evaluation"]["pairs"]
+    assert summary["matches"] == len(flagged) and summary["pairs"] == len(pairs)
+    assert scores["precision"] == pytest.approx(len(flagged & true) / len(flagged))
+    assert scores["recall"] == pytest.approx(len(flagged & true) / len(true))
+    assert (
+        summary["duplicates"]
+        == (~clusters["is_representative"]).sum()
+        == 1200 - pq.read_metadata(job / "run" / "unique.parquet").num_rows
+    )
+    assert f"{summary['duplicates']:,}" in (job / "run" / "report.html").read_text()
+
+
+def test_same_seed_same_bytes(job, tmp_path):
+    with embedded_server():
+        from flows.dedupe import dedupe
+        from flows.train import train
+
+        config = TrainingConfig(epochs=4)
+        train(str(job / "records.parquet"), str(job / "pairs.parquet"), str(tmp_path / "model"), config=config)
+        dedupe(str(tmp_path / "model"), str(job / "records.parquet"), str(tmp_path / "run"), min_precision=0.9)
+    assert (tmp_path / "run" / "pairs.parquet").read_bytes() == (job / "run" / "pairs.parquet").read_bytes()
+    assert (tmp_path / "model" / "weights.safetensors").read_bytes() == (
+        job / "model" / "weights.safetensors"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf", "ivfpq"])
+def test_matcher_agrees_with_brute_force(job, tmp_path, kind):
+    with embedded_server():
+        from flows.index import index
+
+        index(str(job / "model"), str(job / "records.parquet"), str(tmp_path / "index"), kind=kind)
+    matcher, records = Matcher.load(tmp_path / "index"), pd.read_parquet(job / "records.parquet")
+    assert matcher.index.kind == kind
+    encoder = SiameseEncoder.load(job / "model")
+    vectors = encoder.encode(records).astype(np.float64)
+    limit = encoder.calibration.max_distance
+    queries = records.iloc[:60]
+    apart = np.linalg.norm(vectors[:60, None] - vectors, axis=2) / encoder.margin
+    true = {(int(q), records["record_id"][r]) for q, r in zip(*np.nonzero(apart <= limit), strict=True)}
+    frame = matcher.within(queries)
+    found = set(zip(frame["query"], frame["record_id"], strict=True))
+    assert list(frame.columns) == ["query", "record_id", "distance", "margin_distance", "probability", "is_match"]
+    assert (
+        frame["is_match"].all() and frame.groupby("query")["distance"].apply(lambda d: d.is_monotonic_increasing).all()
+    )
+    if kind == "flat":
+        assert found == true
+        nearest = matcher.nearest(queries, k=3)
+        assert (nearest.groupby("query").size() == 3).all()
+        assert np.allclose(
+            nearest["margin_distance"].to_numpy().reshape(-1, 3), np.sort(apart, axis=1)[:, :3], atol=1e-5
+        )
+    assert found <= true and len(found) >= 0.995 * len(true)
+
+
+def test_matcher_takes_a_dict_with_fields_left_out(job):
+    matcher = Matcher.load(job / "index")
+    title = pd.read_parquet(job / "records.parquet")["title"].dropna().iloc[0]
+    found = matcher.nearest({"title": title}, k=5)
+    assert len(found) == 5 and (found["query"] == 0).all()
+    assert len(matcher.nearest({"title": ""}, k=5)) == 0
+    with pytest.raises(SettingsError, match="k is 0"):
+        matcher.nearest({"title": title}, k=0)
+
+
+def test_matcher_refuses_another_model(job, tmp_path):
+    encoder = SiameseEncoder.load(job / "model")
+    encoder.margin *= 1.5
+    encoder.save(tmp_path / "other")
+    with pytest.raises(ArtifactError, match="another model"):
+        Matcher.load(job / "index", tmp_path / "other")
+
+
+def test_the_command_line_prints_one_json_object(job, tmp_path):
+    command = [sys.executable, "-m", "flows.cli", "evaluate", "model", "records.parquet", "pairs.parquet", "--json"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        command, cwd=job, capture_output=True, text=True, env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"}
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    pairs = pd.read_parquet(job / "pairs.parquet")
+    assert result["split"] == "test" and result["pairs"] == (pairs["split"] == "test").sum()
+
+
+def test_evaluate_sees_only_the_split_it_is_asked_for(job, tmp_path):
+    """Labels of the other splits turned round change nothing; those of the test split change no trained model."""
+    from pipeline.fitting import evaluate_encoder, fit_encoder
+    from pipeline.pairs import LabelledPairs
+    from pipeline.records import Records
+
+    records, pairs = Records.open(str(job / "records.parquet")), pd.read_parquet(job / "pairs.parquet")
+    is_test = pairs["split"] == "test"
+    pairs.assign(label=pairs["label"].where(is_test, 1 - pairs["label"])).to_parquet(tmp_path / "others.parquet")
+    pairs.assign(label=pairs["label"].where(~is_test, 1 - pairs["label"])).to_parquet(tmp_path / "test.parquet")
+    encoder = SiameseEncoder.load(job / "model")
+    read = LabelledPairs.read
+    plain = evaluate_encoder(encoder, records, read(str(job / "pairs.parquet")), "test")
+    assert plain == evaluate_encoder(encoder, records, read(str(tmp_path / "others.parquet")), "test")
+    assert plain["f1"] != evaluate_encoder(encoder, records, read(str(tmp_path / "test.parquet")), "test")["f1"]
+    config = TrainingConfig(epochs=4)
+    peeked = fit_encoder(records, read(str(tmp_path / "test.parquet")), config=config)
+    assert peeked.calibration == encoder.calibration and peeked.margin == encoder.margin
+    assert peeked.metrics["training"] == encoder.metrics["training"]

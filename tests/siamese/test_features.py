@@ -1,0 +1,147 @@
+"""Features: the vectorised bags equal bags made by a loop over each record."""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from siamese.features import GRAM_SIZES, HASH_BITS, Bags, featurise, take_ragged
+from siamese.schema import Field, Kind, Schema
+
+SCHEMA = Schema(fields=(Field(name="title", kind=Kind.TEXT), Field(name="note", kind=Kind.NAME)))
+# Lower-case ASCII and one wider letter: what text becomes is tested in test_text; here it is only cut at spaces.
+VALUES = st.none() | st.lists(st.text("abc19日", min_size=1, max_size=7), max_size=4).map(" ".join)
+RECORDS = st.lists(st.tuples(VALUES, VALUES), max_size=7)
+
+
+def table(records: list[tuple[str | None, str | None]]) -> pa.Table:
+    columns = list(zip(*records, strict=True)) or [(), ()]
+    return pa.table({n: pa.array(c, pa.large_string()) for n, c in zip(SCHEMA.names, columns, strict=True)})
+
+
+def cells(bags: Bags) -> list[list[list[int]]]:
+    """The vocabulary indices of each record's fields."""
+    spans = zip(bags.offsets[:-1], bags.offsets[1:], strict=True)
+    flat = [bags.words[start:end].tolist() for start, end in spans]
+    return [flat[i : i + bags.n_fields] for i in range(0, len(flat), bags.n_fields)]
+
+
+def grams(bags: Bags, word: int) -> list[int]:
+    return bags.gram_ids[bags.gram_offsets[word] : bags.gram_offsets[word + 1]].tolist()
+
+
+def content(bags: Bags) -> list[list[Counter]]:
+    """Each record's fields as multisets of (word id, has digit, its n-grams): free of the vocabulary's numbering."""
+    return [
+        [
+            Counter(
+                (int(bags.word_ids[w]), bool(bags.has_digit[w]), tuple(sorted(Counter(grams(bags, w)).items())))
+                for w in field
+            )
+            for field in record
+        ]
+        for record in cells(bags)
+    ]
+
+
+def naive_grams(word: str) -> list[str]:
+    """By position, then size: the order of the bags."""
+    bounded = f" {word} "
+    return [bounded[i : i + n] for i in range(len(bounded)) for n in GRAM_SIZES if i + n <= len(bounded)]
+
+
+@given(RECORDS)
+@example([])
+@example([(None, None)])
+@example([("a", "a"), (None, "a b"), ("日", "")])
+def test_bags_equal_those_of_a_loop(records: list[tuple[str | None, str | None]]) -> None:
+    bags = featurise(table(records), SCHEMA)
+    assert len(bags) == len(records)
+    word_id: dict[str, int] = {}
+    gram_id: dict[str, int] = {}
+    vocabulary: dict[str, int] = {}
+    for record, found in zip(records, cells(bags), strict=True):
+        for value, indices in zip(record, found, strict=True):
+            words = (value or "").split()
+            assert len(indices) == len(words)
+            for word, index in zip(words, indices, strict=True):
+                # One index, one id, whatever the record, field and place.
+                assert vocabulary.setdefault(word, index) == index
+                assert word_id.setdefault(word, bags.word_ids[index]) == bags.word_ids[index]
+                assert bags.has_digit[index] == any(char in "19" for char in word)
+                for gram, hashed in zip(naive_grams(word), grams(bags, index), strict=True):
+                    assert gram_id.setdefault(gram, hashed) == hashed
+    assert len(set(vocabulary.values())) == len(vocabulary) == len(bags.word_ids)
+    for ids in (bags.word_ids, bags.gram_ids):
+        assert ((ids >= 0) & (ids < 2**HASH_BITS)).all()
+
+
+@given(RECORDS, st.data())
+def test_take_equals_featurising_those_records_alone(
+    records: list[tuple[str | None, str | None]], data: st.DataObject
+) -> None:
+    rows = data.draw(st.lists(st.integers(0, len(records) - 1), max_size=9)) if records else []
+    taken = featurise(table(records), SCHEMA).take(np.array(rows, np.int64))
+    alone = featurise(table([records[row] for row in rows]), SCHEMA)
+    assert content(taken) == content(alone)
+    assert sorted(taken.word_ids) == sorted(alone.word_ids)  # no word is kept that no record holds
+
+
+def test_a_slice_of_a_table_reads_as_its_records() -> None:
+    records = [("alpha 1", "beta"), ("gamma", None), (None, "alpha delta"), ("x", "y")]
+    whole = table(records)
+    assert content(featurise(whole.slice(1, 2), SCHEMA)) == content(featurise(table(records[1:3]), SCHEMA))
+    chunked = pa.concat_tables([whole.slice(0, 1), whole.slice(1)])
+    assert content(featurise(chunked, SCHEMA)) == content(featurise(whole, SCHEMA))
+
+
+def test_ids_are_spread_over_the_table() -> None:
+    words = [f"{a}{b}{c}" for a in "abcdefghij" for b in "klmnopqrst" for c in "uvwxyz0123"]
+    bags = featurise(table([(" ".join(words), None)]), SCHEMA)
+    assert len(bags.word_ids) == 1000
+    # 1000 of 2^18 at random: 1.9 collisions expected.
+    assert len(set(bags.word_ids.tolist())) > 985
+    quarters = np.bincount(bags.word_ids * 4 // 2**HASH_BITS, minlength=4)
+    assert quarters.min() > 180
+
+
+def test_letters_in_another_order_are_another_word() -> None:
+    bags = featurise(table([("abc cba bca ab abca aabc", None)]), SCHEMA)
+    assert len(set(bags.word_ids.tolist())) == 6
+
+
+def test_a_word_is_not_its_own_n_gram_feature() -> None:
+    bags = featurise(table([("a", None)]), SCHEMA)
+    assert bags.gram_ids.tolist() != bags.word_ids.tolist()
+
+
+def test_ids_do_not_depend_on_the_records_around() -> None:
+    one = featurise(table([("turntable", None)]), SCHEMA)
+    other = featurise(table([("x" * 500, "turntable" * 30), ("sony", "é turntable")]), SCHEMA)
+    index = cells(other)[1][1][1]
+    assert one.word_ids[0] == other.word_ids[index]
+    assert grams(one, 0) == grams(other, index)
+
+
+def test_the_kind_of_a_field_is_heeded() -> None:
+    schema = Schema(fields=(Field(name="c", kind=Kind.CODE), Field(name="d", kind=Kind.DATE)))
+    records = pa.table(
+        {
+            "c": pa.array(["PS-LX 350", "pslx350"], pa.large_string()),
+            "d": pa.array(["4 Mar 2021", "2021-03-04"], pa.large_string()),
+        }
+    )
+    first, second = content(featurise(records, schema))
+    assert first == second
+
+
+@pytest.mark.parametrize("rows", [[], [2], [3, 0, 0, 2]])
+def test_take_ragged(rows: list[int]) -> None:
+    ragged = [[1, 2], [], [3], [4, 5, 6]]
+    offsets = np.cumsum([0] + [len(row) for row in ragged])
+    values, taken = take_ragged(np.array(sum(ragged, [])), offsets, np.array(rows, np.int64))
+    assert values.tolist() == [value for row in rows for value in ragged[row]]
+    assert np.diff(taken).tolist() == [len(ragged[row]) for row in rows]
