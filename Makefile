@@ -16,8 +16,9 @@ lint: .venv/installed-test
 typecheck: .venv/installed-test
 	$(BIN)/mypy
 
-bench: .venv/installed-test ## accuracy on the public benchmarks of ../shared/data
+bench: .venv/installed-test ## figures on the public benchmarks of ../shared/data
 	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/whole_tables.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

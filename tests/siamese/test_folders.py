@@ -136,7 +136,7 @@ def test_damage_is_told_with_the_file(tmp_path: Path) -> None:
 
 def test_another_kind_version_or_no_folder_is_told(tmp_path: Path) -> None:
     make(tmp_path / "model")
-    with pytest.raises(ArtifactError, match=r"holds a model, expected a index"):
+    with pytest.raises(ArtifactError, match=r"holds a model, expected an? index"):
         check_manifest(tmp_path / "model", "index")
     with pytest.raises(ArtifactError, match=r"no model folder at '.*gone'"):
         check_manifest(tmp_path / "gone", "model")
