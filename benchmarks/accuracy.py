@@ -30,7 +30,10 @@ def main() -> None:
     print(f"| set ({arguments.tower}) | test F1 (sd) | average precision | training, s |\n|---|---|---|---|")
     means = []
     for name in names:
-        records, pairs = Records.open(str(DATA / name / "records.parquet")), LabelledPairs.read(str(DATA / name / "pairs.parquet"))
+        records, pairs = (
+            Records.open(str(DATA / name / "records.parquet")),
+            LabelledPairs.read(str(DATA / name / "pairs.parquet")),
+        )
         results, seconds = [], []
         for seed in range(arguments.seeds):
             started = time.perf_counter()
@@ -40,7 +43,9 @@ def main() -> None:
         f1 = [result["f1"] for result in results]
         means.append(np.mean(f1))
         precision = np.mean([result["average_precision"] for result in results])
-        print(f"| {name} | {np.mean(f1):.3f} ({np.std(f1):.3f}) | {precision:.3f} | {np.mean(seconds):.1f} |", flush=True)
+        print(
+            f"| {name} | {np.mean(f1):.3f} ({np.std(f1):.3f}) | {precision:.3f} | {np.mean(seconds):.1f} |", flush=True
+        )
     print(f"| mean | {np.mean(means):.3f} | | |")
 
 

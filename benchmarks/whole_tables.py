@@ -50,7 +50,11 @@ def measure(name: str, seed: int) -> dict:
         else:
             summary = dedupe(model, str(folder / "test.parquet"), run, truth=truth)
     pairs, clusters = summary["evaluation"]["pairs"], summary["evaluation"]["clusters"]["b_cubed"]
-    return {**{key: pairs[key] for key in ("precision", "recall", "f1", "candidate_recall")}, "b_cubed": clusters["f1"], "train_s": trained}
+    return {
+        **{key: pairs[key] for key in ("precision", "recall", "f1", "candidate_recall")},
+        "b_cubed": clusters["f1"],
+        "train_s": trained,
+    }
 
 
 def main() -> None:
@@ -61,7 +65,9 @@ def main() -> None:
     if not DATA.is_dir():
         sys.exit(f"skipped: the public benchmark data is not at {DATA}")
     names = arguments.names or sorted(path.parent.name for path in DATA.glob("*/entity_split.parquet"))
-    print("| set | precision | recall | F1 (sd) | candidate recall | B-cubed F1 | training, s |\n|---|---|---|---|---|---|---|")
+    print(
+        "| set | precision | recall | F1 (sd) | candidate recall | B-cubed F1 | training, s |\n|---|---|---|---|---|---|---|"
+    )
     with embedded_server():
         for name in names:
             table = pd.DataFrame([measure(name, seed) for seed in range(arguments.seeds)])

@@ -144,7 +144,7 @@ def check_manifest(folder: Path, kind: str) -> dict[str, Any]:
     manifest = read_json(folder / MANIFEST)
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != kind:
-        raise ArtifactError(f"'{folder}' holds a {found or 'folder of another kind'}, expected a {kind}")
+        raise ArtifactError(f"'{folder}' holds {found or 'something else'}, expected one of kind {kind}")
     if manifest.get("format_version") != FORMAT_VERSION:
         raise ArtifactError(
             f"the {kind} '{folder}' has format version {manifest.get('format_version')}, this version of siamese reads {FORMAT_VERSION}: "
