@@ -144,7 +144,7 @@ def check_manifest(folder: Path, kind: str) -> dict[str, Any]:
     manifest = read_json(folder / MANIFEST)
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != kind:
-        raise ArtifactError(f"'{folder}' holds {found or 'something else'}, expected one of kind {kind}")
+        raise ArtifactError(f"'{folder}' holds {_a(found or 'folder of another kind')}, expected {_a(kind)}")
     if manifest.get("format_version") != FORMAT_VERSION:
         raise ArtifactError(
             f"the {kind} '{folder}' has format version {manifest.get('format_version')}, this version of siamese reads {FORMAT_VERSION}: "
@@ -161,6 +161,10 @@ def check_manifest(folder: Path, kind: str) -> dict[str, Any]:
                 f"'{path}' was changed or damaged since the {kind} was made (its sha256 differs): make the {kind} again"
             )
     return manifest
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
 def library_versions() -> dict[str, str]:
