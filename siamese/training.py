@@ -41,7 +41,7 @@ class Trained:
     history: tuple[Epoch, ...]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "history": [asdict(epoch) for epoch in self.history]}
 
 
 @dataclass(frozen=True)
