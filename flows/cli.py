@@ -3,8 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,22 +44,13 @@ def main() -> None:
         sys.exit(2)
 
 
-@contextmanager
-def _prefect() -> Iterator[None]:
-    from flows.embedded import embedded_server
-
-    with embedded_server():
-        yield
-
-
 def _run(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
     """A flow of ``flows``, by name."""
     from importlib import import_module
 
-    from flows.embedded import quiet_defaults
+    from flows.embedded import embedded_server
 
-    quiet_defaults()
-    with _prefect():
+    with embedded_server():  # before the flow's module is imported: it quiets Prefect's own import
         flow: Callable[..., dict[str, Any]] = getattr(import_module(f"flows.{name}"), name)
         return flow(*args, **kwargs)
 
@@ -108,14 +98,13 @@ def train(
     }
     settings = configs.training({**job.training, **{name: value for name, value in given.items() if value is not None}})
     tower_settings = dict(job.tower)
-    name = tower or tower_settings.pop("name", "ngram")
-    tower_settings.pop("name", None)
+    configured = tower_settings.pop("name", "ngram")
     result = _run(
         "train",
         records,
         pairs,
         out,
-        tower=name,
+        tower=tower or configured,
         tower_settings=tower_settings,
         kinds=job.columns,
         config=settings,

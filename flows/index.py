@@ -32,12 +32,8 @@ def index(model: str, records: str, out: str, *, kind: str = "auto", id_column: 
     IndexKind(kind)  # refused before any work
     source = Records.open(records, id_column)
     with new_folder(out) as folder:
-        corpus = folder / "corpus"
-        embedded = stage_tasks.embed(model, records, id_column, corpus)
-        built = stage_tasks.build_index(model, corpus, kind)
-        for path in corpus.iterdir():
-            path.rename(folder / path.name)
-        corpus.rmdir()
+        embedded = stage_tasks.embed(model, records, id_column, folder)
+        built = stage_tasks.build_index(model, folder, kind)
         facts = stages.complete_index(model, folder)
         manifest = {**facts, "inputs": inputs_of(source), "stages": {"embed": embedded, "index": built}}
         write_manifest(folder, "index", manifest)

@@ -3,9 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from pipeline.components import components
 from pipeline.matching import RowPairs
 
 
@@ -25,9 +24,7 @@ def one_to_one(pairs: RowPairs, allowed: NDArray[np.bool_], reward: NDArray[np.f
         return chosen
     lefts, left = np.unique(pairs.left[candidates], return_inverse=True)
     rights, right = np.unique(pairs.right[candidates], return_inverse=True)
-    size = len(lefts) + len(rights)
-    graph = coo_array((np.ones(len(left), np.int8), (left, right + len(lefts))), shape=(size, size))
-    component = connected_components(graph, directed=False)[1][left]
+    component = components(left, right + len(lefts), len(lefts) + len(rights))[left]
     order = np.argsort(component, kind="stable")
     for some in np.split(order, np.flatnonzero(np.diff(component[order])) + 1):
         _, row = np.unique(left[some], return_inverse=True)

@@ -5,11 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from pipeline.embedding import Corpus, Encoder
-from pipeline.matching import RowPairs
 
 
 @dataclass(frozen=True)
@@ -39,12 +36,6 @@ class Clusters:
                 "distance_to_representative": self.distance_to_representative,
             }
         )
-
-
-def cluster_rows(matches: RowPairs, n_rows: int) -> NDArray[np.int64]:
-    """(n_rows,) component of each row of the embeddings."""
-    graph = coo_array((np.ones(len(matches.left), np.int8), (matches.left, matches.right)), shape=(n_rows, n_rows))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 def cluster_records(

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -96,6 +97,7 @@ class Corpus:
             table["record_id"].combine_chunks(), table["row"].to_numpy(), Embeddings.open(folder / "embeddings", dim)
         )
 
+    @cached_property
     def members(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Records by row: ragged (records, offsets); row r is the content of records[offsets[r] : offsets[r + 1]]."""
         order = np.argsort(self.rows, kind="stable")

@@ -1,5 +1,6 @@
 """Evaluation: a whole run against the complete list of true pairs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from pipeline.matching import PAIRS
-from pipeline.pairs import LabelledPairs
+from pipeline.pairs import LabelledPairs, entities_of
 
 
 def evaluate_run(
@@ -28,29 +27,22 @@ def evaluate_run(
         DataError: the truth cannot be read or names a record that is not there.
     """
     labelled = LabelledPairs.read(truth)
-    frame = labelled.frame[labelled.frame["label"] == 1]
-    everyone = left if right is None else pd.MultiIndex.from_tuples([*((0, i) for i in left), *((1, i) for i in right)])
-    if right is None:
-        known = LabelledPairs(truth, frame, False, True).rows(left)
-        true_left, true_right = known.left, known.right
-    else:
-        known_left = LabelledPairs(truth, frame.assign(right_id=frame["left_id"]), False, True).rows(left)
-        known_right = LabelledPairs(truth, frame.assign(left_id=frame["right_id"]), False, True).rows(right)
-        true_left, true_right = known_left.left, known_right.right + len(left)
-    n = len(everyone)
-    true_keys = np.unique(np.minimum(true_left, true_right) * n + np.maximum(true_left, true_right))
+    true = replace(labelled, frame=labelled.frame[labelled.frame["label"] == 1]).rows(left, right)
+    right_index, shift = (left, 0) if right is None else (right, len(left))
+    n = len(right_index) + shift
 
+    def keys(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.minimum(one, other) * n + np.maximum(one, other)
+
+    true_keys = np.unique(keys(true.left, true.right))
     candidates = flagged = found = right_ones = 0
     for batch in pq.ParquetFile(run / PAIRS).iter_batches(columns=["left_id", "right_id", "is_match"]):
         rows_left = left.get_indexer(batch["left_id"].to_pandas())
-        rows_right = rows_left * 0 + (left if right is None else right).get_indexer(batch["right_id"].to_pandas())
-        rows_right = rows_right + (0 if right is None else len(left))
+        rows_right = right_index.get_indexer(batch["right_id"].to_pandas()) + shift
         is_match = batch["is_match"].to_numpy(zero_copy_only=False)
-        is_true = np.isin(np.minimum(rows_left, rows_right) * n + np.maximum(rows_left, rows_right), true_keys)
+        is_true = np.isin(keys(rows_left, rows_right), true_keys)
         candidates, flagged = candidates + len(is_true), flagged + int(is_match.sum())
         found, right_ones = found + int(is_true.sum()), right_ones + int((is_true & is_match).sum())
-    graph = coo_array((np.ones(len(true_left), np.int8), (true_left, true_right)), shape=(n, n))
-    entity = connected_components(graph, directed=False)[1]
     pairs = _scores(right_ones, flagged, len(true_keys))
     pairs |= {
         "true_pairs": len(true_keys),
@@ -58,7 +50,7 @@ def evaluate_run(
         "candidates": candidates,
         "candidate_recall": found / max(len(true_keys), 1),
     }
-    return {"pairs": pairs, "clusters": cluster_scores(cluster_id, entity)}
+    return {"pairs": pairs, "clusters": cluster_scores(cluster_id, entities_of(true, n))}
 
 
 def cluster_scores(cluster: NDArray[np.int64], entity: NDArray[np.int64]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class Matcher:
         rows: NDArray[np.int64],
         distances: NDArray[np.float32],
     ) -> pd.DataFrame:
-        records, offsets = self.corpus.members()
+        records, offsets = self.corpus.members
         counts = np.diff(offsets)[rows]
         hit = np.repeat(np.arange(len(rows)), counts)
         member = records[offsets[rows[hit]] + np.arange(len(hit)) - np.repeat(np.cumsum(counts) - counts, counts)]

@@ -46,7 +46,7 @@ class RowPairs:
             *(np.concatenate([getattr(part, name) for part in parts]) for name in ("left", "right", "distances"))
         )
 
-    def take(self, chosen: NDArray) -> "RowPairs":
+    def take(self, chosen: NDArray | slice) -> "RowPairs":
         return RowPairs(self.left[chosen], self.right[chosen], self.distances[chosen])
 
 
@@ -66,16 +66,25 @@ def cross_join(index: VectorIndex, queries: Corpus, radius: float) -> Iterator[R
         yield RowPairs(query + first, row, distances)
 
 
+def record_pairs(pairs: RowPairs, left: Corpus, right: Corpus) -> Iterator[tuple[RowPairs, NDArray[np.int64]]]:
+    """Pairs of contents as pairs of the records that hold them, block by block: (pairs of records, which pair each is of)."""
+    (left_records, left_offsets), (right_records, right_offsets) = left.members, right.members
+    right_count = np.diff(right_offsets)[pairs.right]
+    counts = np.diff(left_offsets)[pairs.left] * right_count
+    for some in _blocks_by_sum(counts, EXPAND_PAIRS):
+        pair = np.repeat(some, counts[some])
+        within = np.arange(len(pair)) - np.repeat(np.cumsum(counts[some]) - counts[some], counts[some])
+        records_left = left_records[left_offsets[pairs.left[pair]] + within // right_count[pair]]
+        records_right = right_records[right_offsets[pairs.right[pair]] + within % right_count[pair]]
+        yield RowPairs(records_left, records_right, pairs.distances[pair]), pair
+
+
 class PairWriter:
     """Writes pairs of records to ``pairs.parquet`` as they are found, whatever their number."""
 
-    def __init__(
-        self, folder: Path, encoder: Encoder, max_distance: float, left: Corpus, right: Corpus | None = None
-    ) -> None:
-        self.encoder, self.max_distance, self.left, self.right = encoder, max_distance, left, right or left
+    def __init__(self, folder: Path, encoder: Encoder, left: Corpus, right: Corpus | None = None) -> None:
+        self.encoder, self.left, self.right = encoder, left, right or left
         self.one_corpus = right is None
-        self.left_members = self.left.members()
-        self.right_members = self.left_members if right is None else right.members()
         self.writer = pq.ParquetWriter(folder / PAIRS, PAIR_SCHEMA, compression="zstd")
         self.pairs = self.matches = 0
 
@@ -85,59 +94,41 @@ class PairWriter:
     def __exit__(self, *_: Any) -> None:
         self.writer.close()
 
-    def write(self, pairs: RowPairs, is_match: NDArray[np.bool_] | None = None) -> None:
-        """All pairs of records that hold the contents of these rows.
-
-        Args:
-            is_match: (m,) the decision, where it is not the threshold's alone (one-to-one).
-        """
-        if is_match is None:
-            is_match = self.encoder.margin_distance(pairs.distances) <= self.max_distance
-        (left_records, left_offsets), (right_records, right_offsets) = self.left_members, self.right_members
-        left_count, right_count = np.diff(left_offsets)[pairs.left], np.diff(right_offsets)[pairs.right]
-        counts = left_count * right_count
-        for some in _blocks_by_sum(counts, EXPAND_PAIRS):
-            pair = np.repeat(some, counts[some])
-            within = np.arange(len(pair)) - np.repeat(np.cumsum(counts[some]) - counts[some], counts[some])
-            left = left_records[left_offsets[pairs.left[pair]] + within // right_count[pair]]
-            right = right_records[right_offsets[pairs.right[pair]] + within % right_count[pair]]
-            self._write_records(left, right, pairs.distances[pair], is_match[pair])
+    def write(self, pairs: RowPairs, is_match: NDArray[np.bool_]) -> None:
+        """All pairs of records that hold the contents of these rows."""
+        for records, pair in record_pairs(pairs, self.left, self.right):
+            self._write_block(records, is_match[pair])
 
     def write_equal_contents(self) -> None:
         """All pairs of records with the same content: they are not searched for, their distance is 0."""
-        records, offsets = self.left_members
+        records, offsets = self.left.members
         sizes = np.diff(offsets)
         for row in np.flatnonzero(sizes > 1):
             members = records[offsets[row] : offsets[row + 1]]
-            for position in _blocks_by_sum(
-                np.arange(len(members)), EXPAND_PAIRS
-            ):  # record p pairs with the p before it
-                right = np.repeat(position, position)
+            for position in _blocks_by_sum(np.arange(len(members)), EXPAND_PAIRS):
+                right = np.repeat(position, position)  # record p pairs with the p before it
                 left = np.arange(len(right)) - np.repeat(np.cumsum(position) - position, position)
-                self._write_records(
-                    members[left], members[right], np.zeros(len(left), np.float32), np.ones(len(left), bool)
-                )
+                equal = RowPairs(members[left], members[right], np.zeros(len(left), np.float32))
+                self._write_block(equal, np.ones(len(left), bool))
 
     def write_records(self, pairs: RowPairs, is_match: NDArray[np.bool_]) -> None:
         """Pairs that name records, not rows."""
         for start in range(0, len(pairs.left), EXPAND_PAIRS):
             here = slice(start, start + EXPAND_PAIRS)
-            self._write_records(pairs.left[here], pairs.right[here], pairs.distances[here], is_match[here])
+            self._write_block(pairs.take(here), is_match[here])
 
-    def _write_records(
-        self, left: NDArray, right: NDArray, distances: NDArray[np.float32], is_match: NDArray[np.bool_]
-    ) -> None:
-        if len(left) == 0:
+    def _write_block(self, pairs: RowPairs, is_match: NDArray[np.bool_]) -> None:
+        if len(pairs.left) == 0:
             return
-        left_ids, right_ids = self.left.ids.take(pa.array(left)), self.right.ids.take(pa.array(right))
+        left_ids, right_ids = self.left.ids.take(pa.array(pairs.left)), self.right.ids.take(pa.array(pairs.right))
         if self.one_corpus:
             ordered = pc.less(left_ids, right_ids)
             left_ids, right_ids = pc.if_else(ordered, left_ids, right_ids), pc.if_else(ordered, right_ids, left_ids)
-        margin_distances = self.encoder.margin_distance(distances)
+        margin_distances = self.encoder.margin_distance(pairs.distances)
         probability = self.encoder.calibration.probability(margin_distances)
-        columns = [left_ids, right_ids, distances, margin_distances, probability, is_match]
+        columns = [left_ids, right_ids, pairs.distances, margin_distances, probability, is_match]
         self.writer.write_table(pa.table([pa.array(column) for column in columns], schema=PAIR_SCHEMA))
-        self.pairs += len(left)
+        self.pairs += len(pairs.left)
         self.matches += int(is_match.sum())
 
 

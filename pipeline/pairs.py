@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components, reverse_cuthill_mckee
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
+from pipeline.components import components
 from pipeline.records import read_table
 from siamese.errors import DataError
 from siamese.pairs import Pairs
@@ -72,13 +73,19 @@ class LabelledPairs:
             columns["split"] = split.astype(str)
         return cls(path, pd.DataFrame(columns), has_split, has_labels)
 
-    def rows(self, ids: pd.Index) -> Pairs:
+    def rows(self, ids: pd.Index, right_ids: pd.Index | None = None) -> Pairs:
         """The pairs as row numbers of a table with these ids.
+
+        Args:
+            right_ids: of a second table, where right_id names its records; its rows are numbered on from the first's.
 
         Raises:
             DataError: a pair names a record that is not there.
         """
-        found = {name: ids.get_indexer(self.frame[name]) for name in ("left_id", "right_id")}
+        found = {
+            "left_id": ids.get_indexer(self.frame["left_id"]),
+            "right_id": (ids if right_ids is None else right_ids).get_indexer(self.frame["right_id"]),
+        }
         for name, rows in found.items():
             unknown = rows < 0
             if unknown.any():
@@ -102,8 +109,7 @@ def contradicted(pairs: Pairs) -> NDArray[np.bool_]:
 def entities_of(matches: Pairs, n_records: int) -> NDArray[np.int64]:
     """(n_records,) entity of each record: records tied by genuine pairs are one, every other record is its own."""
     chosen = matches.take(matches.is_match == 1)
-    graph = coo_array((np.ones(len(chosen), np.int8), (chosen.left, chosen.right)), shape=(n_records, n_records))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    return components(chosen.left, chosen.right, n_records)
 
 
 def split_by_entity(pairs: Pairs, n_records: int, seed: int) -> NDArray[np.str_]:

@@ -61,11 +61,7 @@ class Records:
             DataError: nothing is there, a file cannot be read or has no known suffix, or the id column is missing.
         """
         path = str(path)
-        try:
-            filesystem, inner = fsspec.core.url_to_fs(path)
-            files = _files_of(filesystem, inner, path)
-        except (OSError, ValueError, ImportError) as error:
-            raise DataError(f"cannot open '{path}': {_reason(error)}") from error
+        filesystem, files = _find(path)
         columns = list(dict.fromkeys(name for file in files for name in _header(filesystem, file)))
         if not columns:
             raise DataError(f"'{path}' has no records")
@@ -154,17 +150,21 @@ def read_table(path: str) -> pa.Table:
     Raises:
         DataError: it cannot be read, or has no rows.
     """
-    path = str(path)
-    try:
-        filesystem, inner = fsspec.core.url_to_fs(path)
-        files = _files_of(filesystem, inner, path)
-    except (OSError, ValueError, ImportError) as error:
-        raise DataError(f"cannot open '{path}': {_reason(error)}") from error
+    filesystem, files = _find(str(path))
     tables = [table for file in files for table in read_batches(filesystem, file)]
     table = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
     if table.num_rows == 0:
         raise DataError(f"'{path}' has no rows")
     return table
+
+
+def _find(path: str) -> tuple[Filesystem, list[str]]:
+    """The filesystem of a path or URL, and the files there."""
+    try:
+        filesystem, inner = fsspec.core.url_to_fs(path)
+        return filesystem, _files_of(filesystem, inner, path)
+    except (OSError, ValueError, ImportError) as error:
+        raise DataError(f"cannot open '{path}': {_reason(error)}") from error
 
 
 def _files_of(filesystem: Filesystem, inner: str, path: str) -> list[str]:
@@ -173,13 +173,8 @@ def _files_of(filesystem: Filesystem, inner: str, path: str) -> list[str]:
         if not files:
             raise DataError(f"the folder '{path}' holds no Parquet, CSV or JSON lines file")
         return files
-    files = (
-        sorted(filesystem.glob(inner))
-        if any(sign in inner for sign in "*?[")
-        else [inner]
-        if filesystem.exists(inner)
-        else []
-    )
+    is_glob = any(sign in inner for sign in "*?[")
+    files = sorted(filesystem.glob(inner)) if is_glob else [inner] * filesystem.exists(inner)
     if not files:
         raise DataError(f"there is no file at '{path}'")
     for file in files:

@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.assignment import one_to_one
-from pipeline.clustering import cluster_records, cluster_rows
+from pipeline.clustering import cluster_records
+from pipeline.components import components
 from pipeline.embedding import IDS, Corpus, Encoder, embed_corpus
 from pipeline.evaluation import evaluate_run
 from pipeline.index import IndexKind, VectorIndex
-from pipeline.matching import NEAR_MISS_BAND, PairWriter, RowPairs, cross_join, self_join
+from pipeline.matching import NEAR_MISS_BAND, PairWriter, RowPairs, cross_join, record_pairs, self_join
 from pipeline.records import Records
 from pipeline.report import pick_examples, write_report
 from siamese.encoder import SiameseEncoder
@@ -28,7 +29,7 @@ from siamese.errors import ArtifactError
 from siamese.folders import check_manifest, read_json, write_json, write_manifest
 from siamese.schema import as_text
 
-CLUSTERS, UNIQUE, SUMMARY, REPORT = "clusters.parquet", "unique.parquet", "summary.json", "report.html"
+CLUSTERS, UNIQUE, SUMMARY = "clusters.parquet", "unique.parquet", "summary.json"
 FACTS, EDGES = "facts.json", "edges.npz"  # between stages only
 MODEL = "model"
 
@@ -63,8 +64,8 @@ def _load_encoder(path: Path, _mtime: int) -> SiameseEncoder:
 
 
 def embed(model: str, records: str, id_column: str, folder: Path) -> dict[str, Any]:
-    """A corpus to ``ids.parquet`` and ``embeddings/`` in a new folder."""
-    folder.mkdir()
+    """A corpus to ``ids.parquet`` and ``embeddings/`` in a folder."""
+    folder.mkdir(exist_ok=True)
     return embed_corpus(load_encoder(model), Records.open(records, id_column), folder)
 
 
@@ -120,7 +121,7 @@ def match(
     assert searched is not None
     index = VectorIndex.load(indexed, searched.embeddings, encoder.energy, read_json(indexed / FACTS))
     edges: list[RowPairs] = []
-    with PairWriter(run, encoder, max_distance, left_corpus, right_corpus) as writer:
+    with PairWriter(run, encoder, left_corpus, right_corpus) as writer:
         if right_corpus is None:
             writer.write_equal_contents()
             blocks = self_join(index, radius)
@@ -129,7 +130,8 @@ def match(
         else:
             blocks = (RowPairs(p.right, p.left, p.distances) for p in cross_join(index, right_corpus, radius))
         if one_to_one_only and right_corpus is not None:
-            blocks = iter([_record_pairs(RowPairs.concat(list(blocks)), left_corpus, right_corpus)])
+            found = RowPairs.concat(list(blocks))  # one-to-one is between records: equal ones compete
+            blocks = iter([RowPairs.concat([block for block, _ in record_pairs(found, left_corpus, right_corpus)])])
         for block in blocks:
             apart = encoder.margin_distance(block.distances)
             flagged = apart <= max_distance
@@ -150,20 +152,6 @@ def match(
     }
 
 
-def _record_pairs(pairs: RowPairs, left: Corpus, right: Corpus) -> RowPairs:
-    """Pairs of contents as pairs of records: one-to-one is between records, and equal ones compete."""
-    (left_records, left_offsets), (right_records, right_offsets) = left.members(), right.members()
-    counts = np.diff(left_offsets)[pairs.left] * np.diff(right_offsets)[pairs.right]
-    pair = np.repeat(np.arange(len(counts)), counts)
-    within = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
-    width = np.diff(right_offsets)[pairs.right][pair]
-    return RowPairs(
-        left_records[left_offsets[pairs.left[pair]] + within // width],
-        right_records[right_offsets[pairs.right[pair]] + within % width],
-        pairs.distances[pair],
-    )
-
-
 def cluster(
     model: str, run: Path, left: Path, right: Path | None, records: Records, one_to_one_only: bool = False
 ) -> dict[str, Any]:
@@ -173,11 +161,10 @@ def cluster(
     with np.load(run / EDGES) as saved:
         matches = RowPairs(saved["left"], saved["right"], saved["distances"])
     (run / EDGES).unlink()
-    sizes = [
-        len(corpus.ids if one_to_one_only else corpus.embeddings) for corpus in corpora
-    ]  # one-to-one ties records, not contents
+    # One-to-one ties records, not contents.
+    sizes = [len(corpus.ids if one_to_one_only else corpus.embeddings) for corpus in corpora]
     shift = sizes[0] if right is not None else 0
-    component = cluster_rows(RowPairs(matches.left, matches.right + shift, matches.distances), sum(sizes))
+    component = components(matches.left, matches.right + shift, sum(sizes))
     clusters = cluster_records(encoder, corpora, component, of_records=one_to_one_only)
     table = clusters.table(pa.concat_arrays([corpus.ids for corpus in corpora]))
     if right is not None:
