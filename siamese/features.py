@@ -80,7 +80,7 @@ def take_ragged(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tu
 def featurise(records: pa.Table, schema: Schema) -> Bags:
     """Bags of records whose columns :meth:`Schema.select` made text."""
     columns = [split_words(canonical(records[field.name].combine_chunks(), field.kind)) for field in schema.fields]
-    hashes = [_hash_words(words) for words in columns]
+    hashes = [hash_words(words) for words in columns]
     codes = pa.chunked_array([pa.array(h) for h in hashes], pa.uint64()).combine_chunks().dictionary_encode()
     occurrences = codes.indices.to_numpy().astype(np.int64)
     word_hash = codes.dictionary.to_numpy()
@@ -102,7 +102,7 @@ def featurise(records: pa.Table, schema: Schema) -> Bags:
     vocabulary = _subset(columns, first)
     gram_ids, gram_offsets = _hash_grams(vocabulary)
     return Bags(
-        _feature(word_hash), _has_digit(vocabulary), gram_ids, gram_offsets, occurrences[positions], offsets, n_fields
+        feature_of(word_hash), _has_digit(vocabulary), gram_ids, gram_offsets, occurrences[positions], offsets, n_fields
     )
 
 
@@ -119,7 +119,8 @@ def _mix(h: np.ndarray) -> np.ndarray:
     return h ^ (h >> np.uint64(31))
 
 
-def _feature(h: np.ndarray) -> np.ndarray:
+def feature_of(h: np.ndarray) -> np.ndarray:
+    """(w,) int64 row of the feature tables for each 64-bit hash."""
     return (h >> np.uint64(64 - HASH_BITS)).astype(np.int64)
 
 
@@ -129,7 +130,7 @@ def _powers(base: int, count: int) -> np.ndarray:
     return np.multiply.accumulate(powers)
 
 
-def _hash_words(words: Words) -> np.ndarray:
+def hash_words(words: Words) -> np.ndarray:
     """(w,) uint64: sum of char * base^position over each word, from prefix sums shifted back by the inverse power."""
     terms = _mix(words.chars.astype(np.uint64)) * _powers(_BASE, len(words.chars))
     sums = np.concatenate(([np.uint64(0)], np.cumsum(terms, dtype=np.uint64)))
@@ -151,7 +152,7 @@ def _hash_grams(words: Words) -> tuple[np.ndarray, np.ndarray]:
         rolling = rolling[: size - n + 1] * np.uint64(_BASE) + chars[n - 1 :]
         if n in GRAM_SIZES:
             column = GRAM_SIZES.index(n)
-            ids[: size - n + 1, column] = _feature(_mix(rolling ^ np.uint64(_GRAM_SALT * n % 2**64)))
+            ids[: size - n + 1, column] = feature_of(_mix(rolling ^ np.uint64(_GRAM_SALT * n % 2**64)))
             valid[: size - n + 1, column] = (
                 word_of[: size - n + 1] == word_of[n - 2 : size - 1]
             )  # only the last may be the next space

@@ -71,6 +71,12 @@ def _letters(prefix: str, index: int) -> str:
     )
 
 
+def parse_date(text: pa.Array) -> pa.Array:
+    """(n,) float64: days since 1970-01-01; null where a value is no day in a known order."""
+    days = pc.strptime(date(text), format="%Y%m%d", unit="s", error_is_null=True)
+    return days.cast(pa.date32()).cast(pa.int32()).cast(pa.float64())
+
+
 def date(text: pa.Array) -> pa.Array:
     """Days as ``yyyymmdd``; values in no known order of day, month and year stay as they are."""
     text = normalise(text)

@@ -1,0 +1,263 @@
+"""Comparison: a pair of records as numbers that say what the two share and where they part; what the verifier reads.
+
+No number changes when left and right change places, and none depends on the tower.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from rapidfuzz import fuzz, process
+from rapidfuzz.distance import JaroWinkler
+
+from siamese.profiles import Profiles, amount_fields, word_fields
+from siamese.schema import Kind, Schema
+
+ODD_WORDS = 3  # words of a record that the other lacks, the rarest of them, which are compared letter by letter
+
+OVERLAP = ("shared", "jaccard", "contained", "only_min", "only_max", "rarest_shared")
+ODD = ("odd_min", "odd_max", "odd_alike", "odd_alike_min", "odd_alike_max")
+CODES = (
+    "code_length",
+    "codes",
+    "codes_only_min",
+    "codes_only_max",
+    "code_only_length_min",
+    "code_only_length_max",
+    "codes_alike",
+)
+DIGITS = ("digits", "digits_only_min", "digits_only_max")
+FIELD = ("jaccard", "contained", "length_ratio", "ratio", "jaro_winkler", *ODD)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """m pairs of rows of some profiles.
+
+    Attributes:
+        profiles: of the records; F of their fields hold words.
+        left, right: (m,) int64 rows.
+    """
+
+    profiles: Profiles
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def take(self, chosen: NDArray | slice) -> "Comparison":
+        return Comparison(self.profiles, self.left[chosen], self.right[chosen])
+
+    @cached_property
+    def n_fields(self) -> int:
+        return len(self.profiles.texts)
+
+    @cached_property
+    def left_cells(self) -> NDArray[np.int64]:
+        """(m * F,) rows of ``profiles.cells``."""
+        return (self.left[:, None] * self.n_fields + np.arange(self.n_fields)).ravel()
+
+    @cached_property
+    def right_cells(self) -> NDArray[np.int64]:
+        return (self.right[:, None] * self.n_fields + np.arange(self.n_fields)).ravel()
+
+    @cached_property
+    def shared_cells(self) -> sp.csr_array:
+        """(m * F, v) words that a field has on both sides."""
+        return self.profiles.cells[self.left_cells].multiply(self.profiles.cells[self.right_cells]).tocsr()
+
+    def features(self, schema: Schema) -> NDArray[np.float32]:
+        """(m, len(feature_names(schema))) float32; NaN where a side has nothing to compare."""
+        p, m = self.profiles, len(self.left)
+        whole_left, whole_right = p.whole[self.left], p.whole[self.right]
+        whole_shared = whole_left.multiply(whole_right).tocsr()
+        joined_left, joined_right = p.joined[self.left], p.joined[self.right]
+        whole = [
+            *_overlap(p.weights, whole_left, whole_right, whole_shared),
+            *_odd_words(p, whole_left - whole_shared, whole_right - whole_shared, joined_left, joined_right),
+            *self._codes(joined_left, joined_right),
+            *_only(p.digits[self.left], p.digits[self.right]),
+        ]
+        fields = np.stack(self._fields(joined_left, joined_right), axis=1)
+        amounts = np.empty((m, p.amounts.shape[1]))
+        for column, field in enumerate(amount_fields(schema)):
+            a, b = p.amounts[self.left, column], p.amounts[self.right, column]
+            scale = 1.0 if field.kind is Kind.DATE else np.maximum(np.maximum(np.abs(a), np.abs(b)), 1e-9)
+            amounts[:, column] = np.abs(a - b) / scale
+        missing = p.missing[self.left].astype(np.float32) + p.missing[self.right]
+        return np.concatenate(
+            [np.stack(whole, axis=1), fields.reshape(m, -1), amounts, missing], axis=1, dtype=np.float32
+        )
+
+    def _codes(self, joined_left: NDArray, joined_right: NDArray) -> list[NDArray]:
+        """Words with a digit, found in the other record wherever and however it spells them ("PS-LX350H", "ps lx350 h")."""
+        p, m = self.profiles, len(self.left)
+        lengths = np.array([len(code) for code in p.codes], np.float32)
+        found_longest, found, only, only_longest, left_over = np.zeros(m), [], [], [], []
+        for rows, joined in ((self.left, joined_right), (self.right, joined_left)):
+            codes = p.coded[rows]
+            pair = _row_numbers(codes)
+            is_found = _contained(p.codes[codes.indices], joined[pair])
+            found_longest = np.maximum(found_longest, _maxima(lengths[codes.indices] * is_found, pair, m))
+            found.append(np.bincount(pair[is_found], minlength=m))
+            only.append(np.bincount(pair[~is_found], minlength=m))
+            only_longest.append(_maxima(lengths[codes.indices] * ~is_found, pair, m))
+            left_over.append((p.codes[codes.indices[~is_found]], pair[~is_found]))
+        alike = _best_alike(left_over[0], left_over[1], m)
+        return [found_longest, np.maximum(*found), *_ordered(*only), *_ordered(*only_longest), alike.best]
+
+    def _fields(self, joined_left: NDArray, joined_right: NDArray) -> list[NDArray]:
+        """The features of FIELD, (m * F,) each."""
+        p, fields = self.profiles, np.arange(self.n_fields)
+        left, right, both = p.cells[self.left_cells], p.cells[self.right_cells], self.shared_cells
+        said = p.cells @ p.weights
+        said_left, said_right, said_both = said[self.left_cells], said[self.right_cells], both @ p.weights
+        count_left, count_right = np.diff(left.indptr), np.diff(right.indptr)
+        nothing = (count_left == 0) | (count_right == 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            jaccard = said_both / (said_left + said_right - said_both)
+            contained = said_both / np.minimum(said_left, said_right)
+            length_ratio = np.minimum(count_left, count_right) / np.maximum(count_left, count_right)
+        text_left = np.stack([p.texts[field][self.left] for field in fields], axis=1).ravel()
+        text_right = np.stack([p.texts[field][self.right] for field in fields], axis=1).ravel()
+        columns = [
+            jaccard,
+            contained,
+            length_ratio,
+            _alike(fuzz.ratio, text_left, text_right),
+            _alike(JaroWinkler.normalized_similarity, text_left, text_right),
+        ]
+        again = np.repeat(np.arange(len(self.left)), self.n_fields)
+        odd = _odd_words(p, left - both, right - both, joined_left[again], joined_right[again])
+        return [*(np.where(nothing, np.nan, column) for column in columns), *odd]
+
+
+def feature_names(schema: Schema) -> list[str]:
+    """What each column of :meth:`Comparison.features` says."""
+    return [
+        *OVERLAP,
+        *ODD,
+        *CODES,
+        *DIGITS,
+        *(f"{field.name}: {feature}" for field in word_fields(schema) for feature in FIELD),
+        *(f"{field.name}: difference" for field in amount_fields(schema)),
+        *(f"{name}: missing" for name in schema.names),
+    ]
+
+
+@dataclass(frozen=True)
+class _Alike:
+    best: NDArray[np.float64]  # (m,) the most alike two words of either side; NaN without words on both
+    worst: NDArray[np.float64]  # (m,) the least alike of all words to what is nearest to them
+    first: NDArray[np.float64]  # (m,) the mean over the two sides of how near the first word comes to any
+
+
+def _overlap(weights: NDArray, left: sp.csr_array, right: sp.csr_array, both: sp.csr_array) -> list[NDArray]:
+    said_left, said_right, said_both = left @ weights, right @ weights, both @ weights
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return [
+            said_both,
+            said_both / (said_left + said_right - said_both),
+            said_both / np.minimum(said_left, said_right),
+            *_ordered(said_left - said_both, said_right - said_both),
+            _of_first(weights, both),
+        ]
+
+
+def _odd_words(
+    p: Profiles, only_left: sp.csr_array, only_right: sp.csr_array, joined_left: NDArray, joined_right: NDArray
+) -> list[NDArray]:
+    """The rarest words that the other side lacks, even inside its words: how rare they are and how nearly it has them."""
+    m = only_left.shape[0]
+    sides, rarest = [], []
+    for only, joined in ((only_left, joined_right), (only_right, joined_left)):
+        place = np.arange(len(only.indices)) - np.repeat(only.indptr[:-1], np.diff(only.indptr))
+        kept = np.flatnonzero(place < ODD_WORDS)
+        row = _row_numbers(only)[kept]
+        word = only.indices[kept]
+        odd = ~_contained(p.words[word], joined[row])
+        sides.append((p.words[word[odd]], row[odd]))
+        rarest.append(_maxima(p.weights[word[odd]], row[odd], m))
+    alike = _best_alike(sides[0], sides[1], m)
+    return [*_ordered(*rarest), alike.first, alike.worst, alike.best]
+
+
+def _only(left: sp.csr_array, right: sp.csr_array) -> list[NDArray]:
+    """How many are shared, and how many each side has alone."""
+    shared = np.diff(left.multiply(right).tocsr().indptr)
+    return [shared, *_ordered(np.diff(left.indptr) - shared, np.diff(right.indptr) - shared)]
+
+
+def _best_alike(left_side: tuple[NDArray, NDArray], right_side: tuple[NDArray, NDArray], m: int) -> _Alike:
+    """Each word of a row against each of the same row on the other side, at most ODD_WORDS a side.
+
+    Args:
+        left_side, right_side: words, and the row of each, ascending.
+        m: rows.
+    """
+    (left, left_rows), (right, right_rows) = _first_few(*left_side), _first_few(*right_side)
+    right_counts = np.bincount(right_rows, minlength=m)
+    right_starts = np.cumsum(right_counts) - right_counts
+    partners = right_counts[left_rows]
+    a = np.repeat(np.arange(len(left)), partners)
+    b = (
+        np.repeat(right_starts[left_rows], partners)
+        + np.arange(len(a))
+        - np.repeat(np.cumsum(partners) - partners, partners)
+    )
+    alike = _alike(JaroWinkler.normalized_similarity, left[a], right[b])
+    best_left, best_right = _maxima(alike, a, len(left)), _maxima(alike, b, len(right))
+    both = (np.bincount(left_rows, minlength=m) > 0) & (right_counts > 0)
+    best = np.where(both, _maxima(best_left, left_rows, m), np.nan)
+    worst = np.ones(m)
+    np.minimum.at(worst, left_rows, best_left)
+    np.minimum.at(worst, right_rows, best_right)
+    first = np.zeros(m)
+    for rows, near in ((left_rows, best_left), (right_rows, best_right)):
+        is_first = np.append(True, rows[1:] != rows[:-1])[: len(rows)]
+        first[rows[is_first]] += near[is_first] / 2
+    return _Alike(best, np.where(both, worst, np.nan), np.where(both, first, np.nan))
+
+
+def _first_few(words: NDArray, rows: NDArray) -> tuple[NDArray, NDArray]:
+    starts = np.searchsorted(rows, rows)
+    kept = np.arange(len(rows)) - starts < ODD_WORDS
+    return words[kept], rows[kept]
+
+
+def _alike(scorer: Callable[..., float], left: NDArray, right: NDArray) -> NDArray[np.float32]:
+    """(n,) similarity of strings, the same in both orders (Jaro's greedy matching alone is not)."""
+    swap = left > right
+    first, second = np.where(swap, right, left), np.where(swap, left, right)
+    return process.cpdist(first, second, scorer=scorer, dtype=np.float32)
+
+
+def _contained(words: NDArray, texts: NDArray) -> NDArray[np.bool_]:
+    return np.fromiter((word in text for word, text in zip(words, texts, strict=True)), bool, len(words))
+
+
+def _row_numbers(matrix: sp.csr_array) -> NDArray[np.int64]:
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+
+
+def _of_first(weights: NDArray, matrix: sp.csr_array) -> NDArray[np.float32]:
+    """(m,) weight of the first column of each row, 0 for an empty one."""
+    first = np.zeros(matrix.shape[0], np.float32)
+    filled = np.diff(matrix.indptr) > 0
+    first[filled] = weights[matrix.indices[matrix.indptr[:-1][filled]]]
+    return first
+
+
+def _maxima(values: NDArray, groups: NDArray, n: int) -> NDArray[np.float64]:
+    """(n,) greatest value of each group, 0 for an empty one."""
+    maxima = np.zeros(n)
+    np.maximum.at(maxima, groups, values)
+    return maxima
+
+
+def _ordered(one: NDArray, other: NDArray) -> tuple[NDArray, NDArray]:
+    return np.minimum(one, other), np.maximum(one, other)
