@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.fitting import evaluate_encoder, fit_encoder
+from pipeline.evaluation import evaluate_encoder
+from pipeline.fitting import fit_encoder
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
 from siamese.settings import TrainingConfig

@@ -24,6 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 MaxDistance = Annotated[float | None, typer.Option(help="Flag pairs up to this distance, in margin units.")]
 MinPrecision = Annotated[float | None, typer.Option(help="Flag as far as this precision held on the held-out pairs.")]
 Truth = Annotated[str | None, typer.Option(help="File of all true pairs, to measure the run against.")]
+Verifier = Annotated[str | None, typer.Option(help="none: the distance alone decides. Else the model's verifier does.")]
 IndexKind = Annotated[str, typer.Option(help="auto, flat, ivf or ivfpq.")]
 
 
@@ -55,6 +56,13 @@ def _run(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return flow(*args, **kwargs)
 
 
+def _asked(verifier: str | None) -> bool:
+    """Whether ``--verifier`` leaves the model's verifier on."""
+    if verifier not in (None, "trees", "none"):
+        raise SettingsError(f"there is no verifier '{verifier}': expected none, or leave the option out")
+    return verifier != "none"
+
+
 def _print(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
@@ -76,6 +84,7 @@ def train(
     negatives: Annotated[
         str | None, typer.Option(help="given, or mined: draw imposites among near neighbours.")
     ] = None,
+    verifier: Annotated[str | None, typer.Option(help="trees, or none: the distance alone decides.")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML or JSON: [schema], [tower], [training].")] = None,
@@ -93,6 +102,7 @@ def train(
         "margin": margin,
         "energy": energy,
         "negatives": negatives,
+        "verifier": verifier,
         "seed": seed,
         "device": device,
     }
@@ -120,18 +130,23 @@ def evaluate(
     records: str,
     pairs: str,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    verifier: Verifier = None,
     id_column: Id = "record_id",
     as_json: Json = False,
 ) -> None:
     """Precision, recall and F1 of a model on a split of labelled pairs."""
     from flows import show
-    from pipeline.fitting import evaluate_encoder
+    from pipeline.evaluation import evaluate_encoder
     from pipeline.pairs import LabelledPairs
     from pipeline.records import Records
     from siamese.encoder import SiameseEncoder
 
     result = evaluate_encoder(
-        SiameseEncoder.load(model), Records.open(records, id_column), LabelledPairs.read(pairs), split
+        SiameseEncoder.load(model),
+        Records.open(records, id_column),
+        LabelledPairs.read(pairs),
+        split,
+        verifier=_asked(verifier),
     )
     _print(result, as_json, show.evaluated)
 
@@ -158,6 +173,7 @@ def dedupe(
     out: Annotated[str, typer.Option(help="Run folder to write.")],
     min_precision: MinPrecision = None,
     max_distance: MaxDistance = None,
+    verifier: Verifier = None,
     truth: Truth = None,
     index_kind: IndexKind = "auto",
     id_column: Id = "record_id",
@@ -173,6 +189,7 @@ def dedupe(
         out,
         max_distance=max_distance,
         min_precision=min_precision,
+        verifier=_asked(verifier),
         truth=truth,
         index_kind=index_kind,
         id_column=id_column,
@@ -189,6 +206,7 @@ def link(
     one_to_one: Annotated[bool, typer.Option(help="Match each record at most once.")] = False,
     min_precision: MinPrecision = None,
     max_distance: MaxDistance = None,
+    verifier: Verifier = None,
     truth: Truth = None,
     index_kind: IndexKind = "auto",
     id_column: Id = "record_id",
@@ -206,6 +224,7 @@ def link(
         one_to_one=one_to_one,
         max_distance=max_distance,
         min_precision=min_precision,
+        verifier=_asked(verifier),
         truth=truth,
         index_kind=index_kind,
         id_column=id_column,

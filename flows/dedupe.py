@@ -9,6 +9,7 @@ from prefect import flow
 from flows import stage_tasks
 from pipeline import stages
 from pipeline.index import IndexKind
+from pipeline.judging import Threshold
 from pipeline.records import Records
 from siamese.folders import check_writable, new_folder, write_manifest
 
@@ -21,6 +22,7 @@ def dedupe(
     *,
     max_distance: float | None = None,
     min_precision: float | None = None,
+    verifier: bool = True,
     truth: str | None = None,
     index_kind: str = "auto",
     id_column: str = "record_id",
@@ -31,8 +33,9 @@ def dedupe(
         model: model folder.
         records: file, folder, glob or URL.
         out: run folder to write.
-        max_distance: flag pairs up to here, in margin units.
+        max_distance: flag pairs up to here, in margin units, by the distance alone.
         min_precision: flag as far as this precision was kept on the held-out pairs.
+        verifier: whether the model's verifier decides, if it has one; else the distance alone.
         truth: file of all true pairs, to measure the run against.
         index_kind: auto, flat, ivf or ivfpq.
         id_column: the records' id.
@@ -40,7 +43,7 @@ def dedupe(
     Raises:
         SiameseError: the input does not do, or ``out`` cannot be written.
     """
-    threshold = stages.Threshold(max_distance, min_precision)
+    threshold = Threshold(max_distance, min_precision, verifier)
     return run_job("dedupe", model, records, None, out, threshold, truth, index_kind, id_column, one_to_one=False)
 
 
@@ -50,7 +53,7 @@ def run_job(
     left: str,
     right: str | None,
     out: str,
-    threshold: stages.Threshold,
+    threshold: Threshold,
     truth: str | None,
     index_kind: str,
     id_column: str,
@@ -60,13 +63,13 @@ def run_job(
     """The stages of a run, which dedupe and link share; ``right`` is the second corpus of a link."""
     check_writable(Path(out).absolute())
     encoder = stages.load_encoder(model)
-    threshold.of(encoder)  # a threshold that cannot be had is refused before any work, and so is a kind
+    judge = threshold.judge(encoder)  # a threshold that cannot be had is refused before any work, and so is a kind
     IndexKind(index_kind)
     sources = [Records.open(path, id_column) for path in (left, right) if path is not None]
     with new_folder(out) as run:
         work = [run / name for name in ("left", "right")][: len(sources)]
         embedded = [
-            stage_tasks.embed(model, source.path, id_column, folder)
+            stage_tasks.embed(model, source.path, id_column, folder, judge.verifier is not None)
             for source, folder in zip(sources, work, strict=True)
         ]
         smaller = min(range(len(work)), key=lambda i: embedded[i]["distinct_contents"])
@@ -95,7 +98,7 @@ def run_job(
             **_figures(clustered),
             "margin": encoder.margin,
             "energy": encoder.energy.value,
-            "calibration": encoder.calibration.summary(),
+            "calibration": judge.calibration.summary(),
             "index": _figures(indexed),
             "evaluation": _figures(evaluation) if evaluation else None,
             "model": model,
@@ -108,6 +111,7 @@ def run_job(
         settings = {
             "max_distance": threshold.max_distance,
             "min_precision": threshold.min_precision,
+            "verifier": threshold.verifier,
             "one_to_one": one_to_one,
         }
         manifest = {

@@ -28,11 +28,11 @@ def index(model: str, records: str, out: str, *, kind: str = "auto", id_column: 
         SiameseError: the input does not do, or ``out`` cannot be written.
     """
     check_writable(Path(out).absolute())
-    stages.load_encoder(model)
+    contents = stages.load_encoder(model).verifier is not None
     IndexKind(kind)  # refused before any work
     source = Records.open(records, id_column)
     with new_folder(out) as folder:
-        embedded = stage_tasks.embed(model, records, id_column, folder)
+        embedded = stage_tasks.embed(model, records, id_column, folder, contents)
         built = stage_tasks.build_index(model, folder, kind)
         facts = stages.complete_index(model, folder)
         manifest = {**facts, "inputs": inputs_of(source), "stages": {"embed": embedded, "index": built}}

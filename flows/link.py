@@ -5,7 +5,7 @@ from typing import Any
 from prefect import flow
 
 from flows.dedupe import run_job
-from pipeline import stages
+from pipeline.judging import Threshold
 
 
 @flow
@@ -18,6 +18,7 @@ def link(
     one_to_one: bool = False,
     max_distance: float | None = None,
     min_precision: float | None = None,
+    verifier: bool = True,
     truth: str | None = None,
     index_kind: str = "auto",
     id_column: str = "record_id",
@@ -30,5 +31,5 @@ def link(
 
     The other arguments and the errors are those of ``dedupe``.
     """
-    threshold = stages.Threshold(max_distance, min_precision)
+    threshold = Threshold(max_distance, min_precision, verifier)
     return run_job("link", model, left, right, out, threshold, truth, index_kind, id_column, one_to_one=one_to_one)

@@ -19,24 +19,25 @@ def _figures(title: str, rows: list[tuple[str, str]]) -> None:
 
 
 def trained(result: dict[str, Any]) -> None:
-    history, calibration = result["training"]["history"], result["calibration"]
-    best = max(epoch["valid_average_precision"] for epoch in history)
-    _figures(
-        f"[bold]Model {result['model']}[/bold]",
-        [
-            ("trained on", f"{result['train']['pairs']:,} pairs, {result['train']['matches']:,} of them genuine"),
-            ("epochs", f"{len(history) - 1}, best {result['training']['best_epoch']}"),
-            (
-                "average precision on valid",
-                f"{history[0]['valid_average_precision']:.3f} before training, {best:.3f} after",
-            ),
-            ("margin", f"{result['margin']:.3f}"),
-            (
-                "max_distance",
-                f"{calibration['max_distance']:.3f} margins, from {calibration['pairs']:,} held-out pairs",
-            ),
-        ],
-    )
+    precision, verifier = result["valid"]["average_precision"], result["verifier"]
+    towers = len(result["training"]["best_epochs"])
+    ordered = f"{precision['untrained']:.3f} before training, {precision['distance']:.3f} after"
+    rows = [
+        ("trained on", f"{result['train']['pairs']:,} pairs, {result['train']['matches']:,} of them genuine"),
+        ("towers", f"{towers}, {len(result['training']['history']) - towers} epochs in all"),
+        (
+            "average precision on valid",
+            ordered + (f", {precision['verifier']:.3f} with the verifier" if verifier else ""),
+        ),
+        ("margin", f"{result['margin']:.3f}"),
+        (
+            "max_distance",
+            f"{result['calibration']['max_distance']:.3f} margins, from {result['calibration']['pairs']:,} held-out pairs",
+        ),
+    ]
+    if verifier:
+        rows.append(("verifier", f"looks at candidates up to {verifier['candidate_distance']:.3f} margins apart"))
+    _figures(f"[bold]Model {result['model']}[/bold]", rows)
 
 
 def evaluated(result: dict[str, Any]) -> None:
@@ -44,6 +45,7 @@ def evaluated(result: dict[str, Any]) -> None:
         f"[bold]{result['split']} pairs[/bold]",
         [
             ("pairs", f"{result['pairs']:,}, {result['matches']:,} of them genuine"),
+            ("decided by", f"the {result['decided_by']}, probability of at least {result['min_probability']:.2f}"),
             ("precision", f"{result['precision']:.3f}"),
             ("recall", f"{result['recall']:.3f}"),
             ("F1", f"{result['f1']:.3f}"),
@@ -73,7 +75,8 @@ def run(summary: dict[str, Any], folder: Path, records: str | None = None) -> No
     rows = [
         (
             "pairs",
-            f"{summary['matches']:,} flagged up to {summary['max_distance']:.3f} margins ({summary['threshold_from']})",
+            f"{summary['matches']:,} flagged by the {summary['decided_by']}, probability of at least {summary['min_probability']:.2f} "
+            f"({summary['threshold_from']})",
         ),
         ("groups", f"{summary['clusters']:,}, the largest of {summary['largest_cluster']:,} records"),
     ]

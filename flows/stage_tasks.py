@@ -7,6 +7,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pipeline import stages
+from pipeline.judging import Threshold
 from pipeline.records import Records
 
 
@@ -22,8 +23,8 @@ _RETRIES: dict[str, Any] = {"retries": 2, "retry_delay_seconds": [2, 10], "retry
 
 
 @task(**_RETRIES)
-def embed(model: str, records: str, id_column: str, folder: Path) -> dict[str, Any]:
-    return stages.timed(stages.embed, model, records, id_column, folder)
+def embed(model: str, records: str, id_column: str, folder: Path, contents: bool) -> dict[str, Any]:
+    return stages.timed(stages.embed, model, records, id_column, folder, contents)
 
 
 @task
@@ -33,7 +34,7 @@ def build_index(model: str, folder: Path, kind: str) -> dict[str, Any]:
 
 @task
 def match(
-    model: str, run: Path, left: Path, right: Path | None, threshold: stages.Threshold, one_to_one: bool
+    model: str, run: Path, left: Path, right: Path | None, threshold: Threshold, one_to_one: bool
 ) -> dict[str, Any]:
     return stages.timed(stages.match, model, run, left, right, threshold, one_to_one)
 

@@ -64,8 +64,8 @@ def fit(
         UUID, create_progress_artifact(0.0, key="training", description="epochs trained")
     )  # no coroutine: we are sync
 
-    def on_epoch(epoch: Epoch, epochs: int) -> None:
-        update_progress_artifact(progress, 100 * epoch.epoch / epochs)
+    def on_epoch(_: Epoch, done: float) -> None:
+        update_progress_artifact(progress, 100 * done)
 
     labelled = LabelledPairs.read(pairs)
     encoder = fit_encoder(

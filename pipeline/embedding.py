@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.contents import SHARD_ROWS, Contents, content_keys, number_contents, write_contents
 from pipeline.progress import track
 from pipeline.records import Records, check_ids
 from siamese.calibration import Calibration
 from siamese.distances import Energy
 from siamese.errors import ArtifactError
 from siamese.schema import Schema
+from siamese.verifier import Verifier
 
-SHARD_ROWS = 65_536
 IDS = "ids.parquet"
 
 
@@ -31,6 +31,7 @@ class Encoder(Protocol):
     margin: float
     calibration: Calibration
     fingerprint: str
+    verifier: Verifier | None
 
     @property
     def schema(self) -> Schema: ...
@@ -84,18 +85,19 @@ class Corpus:
         ids: (n,) record ids, in file order.
         rows: (n,) int64 row in ``embeddings`` of each record's content; -1 for a record with nothing to compare.
         embeddings: of the distinct contents.
+        contents: the same in words, kept where a verifier reads them; else no shards.
     """
 
     ids: pa.Array
     rows: NDArray[np.int64]
     embeddings: Embeddings
+    contents: Contents
 
     @classmethod
     def open(cls, folder: Path, dim: int) -> "Corpus":
         table = pq.read_table(folder / IDS)
-        return cls(
-            table["record_id"].combine_chunks(), table["row"].to_numpy(), Embeddings.open(folder / "embeddings", dim)
-        )
+        ids, rows = table["record_id"].combine_chunks(), table["row"].to_numpy()
+        return cls(ids, rows, Embeddings.open(folder / "embeddings", dim), Contents.open(folder / "contents"))
 
     @cached_property
     def members(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -105,8 +107,10 @@ class Corpus:
         return order, np.searchsorted(self.rows[order], np.arange(len(self.embeddings) + 1))
 
 
-def embed_corpus(encoder: Encoder, records: Records, folder: Path) -> dict[str, int]:
-    """Write ``ids.parquet`` and ``embeddings/*.npy``. The corpus is read twice: to find equal contents, and to embed one of each.
+def embed_corpus(encoder: Encoder, records: Records, folder: Path, *, contents: bool = False) -> dict[str, int]:
+    """Write ``ids.parquet``, ``embeddings/*.npy`` and, with ``contents`` (a verifier reads them), ``contents/*.arrow``.
+
+    The corpus is read twice: to find equal contents, and to embed one of each.
 
     Returns:
         Counts: records, distinct_contents, empty_records.
@@ -133,43 +137,21 @@ def embed_corpus(encoder: Encoder, records: Records, folder: Path) -> dict[str, 
         start += batch.num_rows
         while sum(table.num_rows for table in pending) >= SHARD_ROWS:
             whole = pa.concat_tables(pending, promote_options="permissive")
-            _write_shard(encoder, whole.slice(0, SHARD_ROWS), folder, number)
+            _write_shard(encoder, whole.slice(0, SHARD_ROWS), folder, number, contents)
             pending, number = [whole.slice(SHARD_ROWS)], number + 1
     rest = pa.concat_tables(pending, promote_options="permissive")
     if rest.num_rows or number == 0:
-        _write_shard(encoder, rest, folder, number)
+        _write_shard(encoder, rest, folder, number, contents)
     pq.write_table(pa.table({"record_id": all_ids, "row": rows}), folder / IDS)
     return {"records": len(all_ids), "distinct_contents": int(is_first.sum()), "empty_records": int(is_empty.sum())}
 
 
-def _write_shard(encoder: Encoder, records: pa.Table, folder: Path, number: int) -> None:
+def _write_shard(encoder: Encoder, records: pa.Table, folder: Path, number: int, contents: bool) -> None:
     path = folder / "embeddings" / f"{number:06d}.npy"
     beside = path.with_suffix(".partial")
     with beside.open("wb") as file:
         np.save(file, encoder.encode(records))
     os.replace(beside, path)
-
-
-def content_keys(texts: pa.Table) -> NDArray[np.uint64]:
-    """(n, 2) 128-bit digest of each record's fields: equal contents have equal keys."""
-    keys = np.zeros((texts.num_rows, 2), np.uint64)
-    for name in texts.column_names:
-        values = texts[name].to_pandas().astype(object)
-        for column, secret in enumerate(("siamese content0", "siamese content1")):
-            hashed = pd.util.hash_array(values.to_numpy(), hash_key=secret, categorize=False)
-            keys[:, column] = keys[:, column] * np.uint64(0x9E3779B97F4A7C15) + hashed
-    return keys
-
-
-def number_contents(
-    keys: NDArray[np.uint64], is_empty: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Rows (0, 1, ...) of distinct contents in order of first appearance (-1 where empty), and which records appear first."""
-    order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
-    ordered = keys[order]
-    starts = np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1)) if len(keys) else np.empty(0, bool)
-    first = np.empty(len(keys), np.int64)
-    first[order] = order[np.flatnonzero(starts)][np.cumsum(starts) - 1]
-    is_first = (first == np.arange(len(keys))) & ~is_empty
-    number = np.cumsum(is_first) - 1
-    return np.where(is_empty, -1, number[first]), is_first
+    if contents:
+        (folder / "contents").mkdir(exist_ok=True)
+        write_contents(encoder.schema.select(records), folder / "contents", number)

@@ -1,4 +1,4 @@
-"""Evaluation: a whole run against the complete list of true pairs."""
+"""Evaluation: a model against labelled pairs, and a whole run against the complete list of true pairs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,11 +6,62 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.judging import Threshold
 from pipeline.matching import PAIRS
-from pipeline.pairs import LabelledPairs, entities_of
+from pipeline.pairs import SPLITS, LabelledPairs, entities_of
+from pipeline.records import Records
+from pipeline.training_set import read_training_set
+from siamese.encoder import SiameseEncoder
+from siamese.errors import DataError, SettingsError
+from siamese.measures import average_precision
+
+
+def evaluate_encoder(
+    encoder: SiameseEncoder, records: Records, labelled: LabelledPairs, split: str, *, verifier: bool = True
+) -> dict[str, Any]:
+    """Precision, recall and F1 of the encoder's threshold on one split of the pairs; no other split is looked at.
+
+    Args:
+        verifier: whether the model's verifier decides, if it has one; else the distance alone.
+
+    Raises:
+        SettingsError: there is no such split.
+        DataError: the split has no pairs.
+    """
+    if split not in SPLITS:
+        raise SettingsError(f"there is no split '{split}': expected train, valid or test")
+    data = read_training_set(records, labelled, seed=encoder.training.seed)
+    pairs = data.of(split, clean=False)
+    if len(pairs) == 0:
+        raise DataError(
+            f"'{labelled.path}' has no pairs in split '{split}': name another with --split, or label pairs for it"
+        )
+    rows = pairs.rows()
+    chosen, pairs = data.records.take(pa.array(rows)), pairs.renumber(rows)
+    embeddings = encoder.encode(chosen)
+    judge = Threshold(verifier=verifier).judge(encoder)
+    distances = encoder.margin_distance(encoder.energies(embeddings[pairs.left], embeddings[pairs.right]))
+    judgement = judge.judge(distances, encoder.schema.select(chosen), pairs.left, pairs.right)
+    flagged = judgement.is_match
+    right_ones = int((flagged & (pairs.is_match == 1)).sum())
+    precision = right_ones / max(int(flagged.sum()), 1)
+    recall = right_ones / max(pairs.n_matches, 1)
+    return {
+        "split": split,
+        "pairs": len(pairs),
+        "matches": pairs.n_matches,
+        "flagged": int(flagged.sum()),
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * right_ones / max(int(flagged.sum()) + pairs.n_matches, 1),
+        "average_precision": average_precision(judgement.score, pairs.is_match),
+        **judge.describe(),
+        "labelled_both_ways": int(data.conflict[data.split == split].sum()),
+    }
 
 
 def evaluate_run(

@@ -1,92 +1,32 @@
-"""Fitting: from a records file and a pairs file to a trained, calibrated encoder."""
+"""Fitting: from a records file and a pairs file to a trained, calibrated encoder and its verifier."""
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from pipeline.index import index_neighbours
-from pipeline.pairs import SPLITS, LabelledPairs, contradicted, entities_of, split_by_entity
-from pipeline.records import Records, check_ids
-from siamese.calibration import Calibration
+from pipeline.contents import content_keys
+from pipeline.pairs import LabelledPairs, entities_of
+from pipeline.records import Records
+from pipeline.training_set import entities_to_mine, read_training_set, side_marks
+from siamese.calibration import Calibration, pool_evidence
+from siamese.comparison import Comparison
+from siamese.crossfit import CrossFitted, Folds, cross_fit, deal_folds
 from siamese.encoder import SiameseEncoder
-from siamese.errors import DataError, SettingsError
+from siamese.errors import DataError
 from siamese.measures import average_precision
 from siamese.pairs import Pairs
-from siamese.schema import Kind, Schema
+from siamese.profiles import Profiles, document_frequency, word_fields
+from siamese.schema import Schema
 from siamese.settings import TrainingConfig
-from siamese.towers import build_tower
+from siamese.towers import Tower, build_tower
 from siamese.training import Entities, Epoch, pair_distances, train_tower
-
-CORPUS_SAMPLE = 100_000  # records in no pair that are read for what words are rare; more change nothing that shows
+from siamese.verifier import Verifier
 
 log = logging.getLogger("siamese")
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """Records and pairs, checked and split.
-
-    Attributes:
-        records: those that pairs name, and a sample of the others, in file order.
-        pairs: rows of ``records``.
-        split: (n pairs,) "train", "valid", "test", or "" for a pair between two parts (it is used nowhere).
-        part: (n records,) part of each record, where the split was made here by entity; else None.
-        conflict: (n pairs,) labelled both ways.
-    """
-
-    records: pa.Table
-    pairs: Pairs
-    split: NDArray[np.str_]
-    part: NDArray[np.str_] | None
-    conflict: NDArray[np.bool_]
-
-    def of(self, split: str, *, clean: bool = True) -> Pairs:
-        """The pairs of a split; ``clean`` leaves out those labelled both ways."""
-        return self.pairs.take((self.split == split) & ~(self.conflict & clean))
-
-
-def read_training_set(records: Records, labelled: LabelledPairs, *, seed: int, strict: bool = False) -> TrainingSet:
-    """Read what training and evaluation need.
-
-    Raises:
-        DataError: ids repeat, a pair names an unknown record, or (strict) a pair is labelled both ways.
-    """
-    named = pa.array(pd.unique(pd.concat([labelled.frame["left_id"], labelled.frame["right_id"]])), pa.large_string())
-    kept, ids, others = [], [], 0
-    for batch in records.batches():
-        id_column = batch[records.id_column]
-        ids.extend(id_column.chunks)
-        wanted = pc.is_in(id_column, value_set=named).to_numpy()
-        spare = np.flatnonzero(~wanted)[: CORPUS_SAMPLE - others]
-        others += len(spare)
-        wanted[spare] = True
-        kept.append(batch.filter(pa.array(wanted)))
-    check_ids(pa.chunked_array(ids, pa.large_string()).combine_chunks(), records)
-    table = pa.concat_tables(kept, promote_options="permissive")
-    pairs = labelled.rows(pd.Index(table[records.id_column].to_pandas()))
-    conflict = contradicted(pairs)
-    if conflict.any():
-        sentence = f"{int(conflict.sum())} rows of '{labelled.path}' label the same pair both ways"
-        if strict:
-            raise DataError(f"{sentence}: settle them, or leave out --strict")
-        log.warning("%s: left out of training, kept in evaluation as they stand", sentence)
-    part = None
-    if labelled.has_split:
-        split = labelled.frame["split"].to_numpy(dtype=str)
-    else:
-        part = split_by_entity(pairs, table.num_rows, seed)
-        split = np.where(part[pairs.left] == part[pairs.right], part[pairs.left], "")
-        cut = int((split == "").sum())
-        if cut:
-            log.warning("%d of %d pairs lie between two parts of the split by entity and are left out", cut, len(pairs))
-    return TrainingSet(table, pairs, split, part, conflict)
 
 
 def fit_encoder(
@@ -98,9 +38,9 @@ def fit_encoder(
     kinds: Mapping[str, str] | None = None,
     config: TrainingConfig | None = None,
     strict: bool = False,
-    on_epoch: Callable[[Epoch, int], None] | None = None,
+    on_epoch: Callable[[Epoch, float], None] | None = None,
 ) -> SiameseEncoder:
-    """Train and calibrate an encoder. Pairs of the test split are never looked at.
+    """Train and calibrate an encoder. Pairs of the test split are never looked at, nor the text of records that only they name.
 
     Args:
         records: the records that the pairs name; others among them teach which words are rare.
@@ -109,7 +49,7 @@ def fit_encoder(
         kinds: kinds of columns set by hand (see :meth:`Schema.infer`).
         config: training settings.
         strict: refuse pairs labelled both ways.
-        on_epoch: told of each epoch.
+        on_epoch: told of each epoch, and which share of the work is done.
 
     Raises:
         SiameseError: the input does not do; the sentence says how to mend it.
@@ -118,26 +58,69 @@ def fit_encoder(
     data = read_training_set(records, labelled, seed=config.seed, strict=strict)
     train, valid = data.of("train"), data.of("valid")
     _check_classes(train, valid, labelled, config)
-    schema = Schema.infer(data.records, exclude=[records.id_column], kinds=kinds)
-    schema = schema.without(_side_marks(data.records, schema, train, kinds or {}))
-    network = build_tower(tower, schema, tower_settings, config.seed)
-    texts = schema.select(data.records)
-    features = network.featurise(texts)
     unseen = np.setdiff1d(data.of("test", clean=False).rows(), (train + valid).rows())
-    network.fit_corpus(features.take(np.setdiff1d(np.arange(texts.num_rows), unseen)))
+    known = data.records.take(pa.array(np.setdiff1d(np.arange(data.records.num_rows), unseen)))
+    schema = Schema.infer(known, exclude=[records.id_column], kinds=kinds)
+    schema = schema.without(side_marks(data.records, schema, train, kinds or {}))
+    network = build_tower(tower, schema, tower_settings, config.seed)
+    network.fit_corpus(network.featurise(schema.select(known)))
 
-    entities, choosing = None, valid
+    entities, mined_valid = None, np.empty(0, np.int64)
     if config.negatives == "mined":
-        entities, valid_rows = _entities(data, train, valid)
-        choosing = valid + entities.mine(network.embed(features).numpy(), valid_rows, config.mined_per_record)
-    trained = train_tower(network, features, train, choosing, config, entities=entities, on_epoch=on_epoch)
+        entities, mined_valid = entities_to_mine(data, train, valid)
+    # From here on only the records that training and calibration look at.
+    rows = np.unique(np.concatenate([(train + valid).rows(), mined_valid, *([entities.rows] if entities else [])]))
+    texts = schema.select(data.records.take(pa.array(rows)))
+    train, valid = train.renumber(rows), valid.renumber(rows)
+    if entities:
+        entities, mined_valid = entities.renumber(rows), np.searchsorted(rows, mined_valid)
+    features = network.featurise(texts)
 
-    embeddings = network.embed(features)
-    held_out = valid
-    if entities is not None:  # what this tower, not the untrained one, brings near: that is what a run will propose
-        held_out = valid + entities.mine(embeddings.numpy(), valid_rows, config.mined_per_record)
-    margin_distances = pair_distances(embeddings, held_out, config.energy) / trained.margin
-    calibration = Calibration.fit(margin_distances, held_out.is_match)
+    def with_mined_valid() -> Pairs:
+        """The valid pairs and, where imposites are mined, those that the tower as it is brings near: what a run will propose."""
+        if entities is None:
+            return valid
+        return valid + entities.mine(network.embed(features).numpy(), mined_valid, config.mined_per_record)
+
+    untrained_held_out = with_mined_valid()
+    untrained = pair_distances(network.embed(features), untrained_held_out, config.energy)
+    folds = _folds(texts, train, valid, entities, config, network)
+    if folds is None:
+        told = (lambda epoch, epochs: on_epoch(epoch, epoch.epoch / epochs)) if on_epoch else None
+        trained = train_tower(network, features, train, untrained_held_out, config, entities=entities, on_epoch=told)
+        crossed = CrossFitted.without_folds(trained)
+    else:
+        crossed = cross_fit(
+            network, features, train, untrained_held_out, folds, config, entities=entities, on_epoch=on_epoch
+        )
+
+    held_out = with_mined_valid()
+    pairs = held_out + crossed.pairs
+    distances = np.concatenate(
+        [pair_distances(network.embed(features), held_out, config.energy), crossed.distances]
+    ).astype(np.float64)
+    margin_distances = distances / crossed.margin
+    random = np.random.default_rng(config.seed)
+    evidence = pool_evidence(held_out.is_match, crossed.pairs.is_match, random)
+    calibration = Calibration.fit(margin_distances[evidence], pairs.is_match[evidence])
+    measured = {
+        "untrained": average_precision(untrained, untrained_held_out.is_match),
+        "distance": average_precision(margin_distances[: len(held_out)], held_out.is_match),
+    }
+    verifier = None
+    if config.verifier != "none" and folds is not None and word_fields(schema):
+        idf = document_frequency(schema.select(known), schema)
+        verifier, doubts = Verifier.fit(
+            schema,
+            idf,
+            Comparison(Profiles.of(texts, schema, idf), pairs.left, pairs.right),
+            margin_distances,
+            pairs.is_match,
+            np.concatenate([np.full(len(held_out), -1), crossed.folds]),
+            evidence,
+            config.seed,
+        )
+        measured["verifier"] = average_precision(doubts[: len(held_out)], held_out.is_match)
     metrics = {
         "pairs": {
             "path": labelled.path,
@@ -145,11 +128,17 @@ def fit_encoder(
             "split": "given" if labelled.has_split else "by entity",
         },
         "train": {"pairs": len(train), "matches": train.n_matches},
+        "valid": {"pairs": len(valid), "matches": valid.n_matches, "average_precision": measured},
         "calibration": calibration.summary(),
+        "verifier": verifier.summary() if verifier else None,
         "labelled_both_ways": int(data.conflict.sum()),
-        "training": trained.to_json(),
+        "training": {
+            "margin": crossed.margin,
+            "best_epochs": [trained.best_epoch for trained in crossed.trained],
+            "history": [asdict(epoch) for trained in crossed.trained for epoch in trained.history],
+        },
     }
-    return SiameseEncoder(network, config.energy, trained.margin, calibration, config, metrics)
+    return SiameseEncoder(network, config.energy, crossed.margin, calibration, config, metrics, verifier=verifier)
 
 
 def _check_classes(train: Pairs, valid: Pairs, labelled: LabelledPairs, config: TrainingConfig) -> None:
@@ -163,76 +152,31 @@ def _check_classes(train: Pairs, valid: Pairs, labelled: LabelledPairs, config: 
             )
 
 
-def _entities(data: TrainingSet, train: Pairs, valid: Pairs) -> tuple[Entities, NDArray[np.int64]]:
-    """What mining knows, and the rows of the valid part to mine among."""
-    n = data.records.num_rows
-    known = train + valid
-    matches = known.take(known.is_match == 1)
-    if data.part is not None:
-        train_rows, valid_rows = np.flatnonzero(data.part == "train"), np.flatnonzero(data.part == "valid")
-    else:
-        train_rows, valid_rows = train.rows(), valid.rows()
-    sides = _sides(data.records, matches)
-    return Entities(entities_of(matches, n), train_rows, sides, index_neighbours), valid_rows
+def _folds(
+    texts: pa.Table, train: Pairs, valid: Pairs, entities: Entities | None, config: TrainingConfig, tower: Tower
+) -> Folds | None:
+    """Folds that lie to each other as valid lies to train: of other entities, or of other pairs among the same records.
 
-
-def _sides(records: pa.Table, matches: Pairs) -> NDArray[np.int8] | None:
-    """0 or 1 for each record where a column of two values tells two tables apart that matches always tie, in one direction."""
-    if len(np.intersect1d(matches.left, matches.right)):
-        return None
-    for name in records.column_names:
-        codes, values = pd.factorize(records[name].to_pandas())
-        if len(values) == 2 and (codes >= 0).all():
-            on_left, on_right = np.unique(codes[matches.left]), np.unique(codes[matches.right])
-            if len(on_left) == len(on_right) == 1 and on_left[0] != on_right[0]:
-                return (codes == on_right[0]).astype(np.int8)
-    return None
-
-
-def _side_marks(records: pa.Table, schema: Schema, train: Pairs, kinds: Mapping[str, str]) -> dict[str, str]:
-    """Categories that no genuine pair agrees in (which table a record is from): they say nothing of sameness."""
-    matches = train.take(train.is_match == 1)
-    marks = {}
-    for field in schema.fields:
-        if field.kind is Kind.CATEGORY and field.name not in kinds:
-            codes = pd.factorize(schema.select(records)[field.name].to_pandas())[0]
-            if len(matches) >= 10 and not (codes[matches.left] == codes[matches.right]).any():
-                marks[field.name] = "no genuine pair agrees in it"
-    return marks
-
-
-def evaluate_encoder(encoder: SiameseEncoder, records: Records, labelled: LabelledPairs, split: str) -> dict[str, Any]:
-    """Precision, recall and F1 of the encoder's threshold on one split of the pairs; no other split is looked at.
-
-    Raises:
-        SettingsError: there is no such split.
-        DataError: the split has no pairs.
+    None where nothing asks for them, or there are too few pairs.
     """
-    if split not in SPLITS:
-        raise SettingsError(f"there is no split '{split}': expected train, valid or test")
-    data = read_training_set(records, labelled, seed=encoder.training.seed)
-    pairs = data.of(split, clean=False)
-    if len(pairs) == 0:
-        raise DataError(
-            f"'{labelled.path}' has no pairs in split '{split}': name another with --split, or label pairs for it"
+    if config.verifier == "none" and not tower.averages:
+        return None
+    n = texts.num_rows
+    apart = entities is not None or 2 * len(np.intersect1d(train.rows(), valid.rows())) < len(valid.rows())
+    if apart:
+        entity = entities_of(train, n) if entities is None else entities.of
+        groups, matched = entity, np.bincount(entity, minlength=n)[entity] > 1
+    else:
+        content = np.unique(content_keys(texts), axis=0, return_inverse=True)[1].reshape(n)
+        left, right = content[train.left], content[train.right]
+        groups, matched = np.minimum(left, right) * n + np.maximum(left, right), train.is_match == 1
+    for count in range(config.folds or tower.config.folds, 1, -1):
+        dealt = deal_folds(groups, matched, count, config.seed)
+        folds = Folds(count, dealt[train.left], dealt) if apart else Folds(count, dealt)
+        matches, others = (
+            np.bincount(folds.of_pairs[train.is_match == label], minlength=count) > 0 for label in (1, 0)
         )
-    rows = pairs.rows()
-    embeddings = encoder.encode(data.records.take(pa.array(rows)))
-    left, right = np.searchsorted(rows, pairs.left), np.searchsorted(rows, pairs.right)
-    distances = encoder.margin_distance(encoder.energies(embeddings[left], embeddings[right]))
-    flagged = distances <= encoder.calibration.max_distance
-    right_ones = int((flagged & (pairs.is_match == 1)).sum())
-    precision = right_ones / max(int(flagged.sum()), 1)
-    recall = right_ones / max(pairs.n_matches, 1)
-    return {
-        "split": split,
-        "pairs": len(pairs),
-        "matches": pairs.n_matches,
-        "flagged": int(flagged.sum()),
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * right_ones / max(int(flagged.sum()) + pairs.n_matches, 1),
-        "average_precision": average_precision(distances, pairs.is_match),
-        "max_distance": encoder.calibration.max_distance,
-        "labelled_both_ways": int(data.conflict[data.split == split].sum()),
-    }
+        if matches.all() and (others.all() or entities is not None):
+            return folds
+    log.warning("too few labelled pairs to hold some out in turn: trained on all at once, without a verifier")
+    return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.contents import Contents
 from pipeline.embedding import Corpus
 from pipeline.index import VectorIndex
+from pipeline.judging import Judge, Threshold
 from pipeline.stages import open_index
 from siamese.encoder import SiameseEncoder
 from siamese.errors import SettingsError
@@ -45,6 +48,10 @@ class Matcher:
         """
         return cls(*open_index(Path(folder), None if model is None else str(model)))
 
+    @cached_property
+    def judge(self) -> Judge:
+        return Threshold().judge(self.encoder)
+
     def nearest(self, records: Any, k: int = 5) -> pd.DataFrame:
         """The k nearest records of the corpus for each query, nearest first.
 
@@ -61,11 +68,11 @@ class Matcher:
         """
         if k < 1:
             raise SettingsError(f"k is {k}: expected 1 or more")
-        embeddings, queries = self._encode(records)
+        embeddings, texts, queries = self._encode(records)
         distances, rows = self.index.nearest(embeddings, k)  # each row of the index stands for at least one record
         found = np.isfinite(distances).ravel()
         query = np.repeat(np.arange(len(queries)), distances.shape[1])[found]
-        frame = self._frame(queries, query, rows.ravel()[found], distances.ravel()[found])
+        frame = self._frame(texts, queries, query, rows.ravel()[found], distances.ravel()[found])
         return frame.groupby("query", sort=False).head(k).reset_index(drop=True)
 
     def within(self, records: Any, max_distance: float | None = None) -> pd.DataFrame:
@@ -76,13 +83,13 @@ class Matcher:
             max_distance: in margin units; the calibrated one when None.
         """
         limit = self.encoder.calibration.threshold(max_distance)
-        embeddings, queries = self._encode(records)
+        embeddings, texts, queries = self._encode(records)
         query, rows, distances = self.index.within(embeddings, limit * self.encoder.margin)
         order = np.lexsort((rows, distances, query))
-        return self._frame(queries, query[order], rows[order], distances[order])
+        return self._frame(texts, queries, query[order], rows[order], distances[order])
 
-    def _encode(self, records: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Embeddings of the queries that say anything, and their numbers."""
+    def _encode(self, records: Any) -> tuple[NDArray[np.float32], pa.Table, NDArray[np.int64]]:
+        """Embeddings and texts of the queries that say anything, and their numbers."""
         table = as_table([records] if isinstance(records, Mapping) and not _is_columns(records) else records)
         missing = [name for name in self.encoder.schema.names if name not in table.column_names]
         if len(missing) == len(self.encoder.schema.names):
@@ -91,10 +98,11 @@ class Matcher:
             table = table.append_column(name, pa.nulls(table.num_rows, pa.large_string()))
         embeddings = self.encoder.encode(table)
         said = np.flatnonzero(embeddings.any(axis=1))
-        return embeddings[said], said
+        return embeddings[said], self.encoder.schema.select(table.take(pa.array(said))), said
 
     def _frame(
         self,
+        texts: pa.Table,
         queries: NDArray[np.int64],
         query: NDArray[np.int64],
         rows: NDArray[np.int64],
@@ -104,15 +112,16 @@ class Matcher:
         counts = np.diff(offsets)[rows]
         hit = np.repeat(np.arange(len(rows)), counts)
         member = records[offsets[rows[hit]] + np.arange(len(hit)) - np.repeat(np.cumsum(counts) - counts, counts)]
-        margin_distances = self.encoder.margin_distance(distances[hit])
+        margin_distances = self.encoder.margin_distance(distances)
+        judgement = self.judge.judge_rows(margin_distances, Contents.of(texts), query, self.corpus.contents, rows)
         return pd.DataFrame(
             {
                 "query": queries[query[hit]],
                 "record_id": self.corpus.ids.take(pa.array(member)).to_pandas(),
                 "distance": distances[hit],
-                "margin_distance": margin_distances,
-                "probability": self.encoder.calibration.probability(margin_distances),
-                "is_match": margin_distances <= self.encoder.calibration.max_distance,
+                "margin_distance": margin_distances[hit],
+                "probability": judgement.probability[hit],
+                "is_match": judgement.is_match[hit],
             }
         )
 

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from pipeline.embedding import Corpus, Encoder
 from pipeline.index import VectorIndex
+from pipeline.judging import Judgement
 from pipeline.progress import track
 
 PAIRS = "pairs.parquet"
-NEAR_MISS_BAND = 0.1  # pairs up to this share beyond max_distance are written too, not flagged: what was nearly a match
+NEIGHBOURS = 5  # of each record that the verifier looks at beyond the radius, as far as the candidate distance
+NEAR_MISS_PROBABILITY = 0.01  # candidates that the verifier holds for less likely are not written: nearly all of them
+BLOCK_ROWS = 4096  # queries searched at once
 EXPAND_PAIRS = 2**20  # pairs of records laid out at once
 PAIR_SCHEMA = pa.schema(
     [
@@ -50,20 +53,50 @@ class RowPairs:
         return RowPairs(self.left[chosen], self.right[chosen], self.distances[chosen])
 
 
-def self_join(index: VectorIndex, radius: float) -> Iterator[RowPairs]:
-    """Every pair of rows within a distance, once, left < right, by left row."""
-    for first, block in track(index.embeddings.blocks(4096), "searching"):
+def self_join(index: VectorIndex, radius: float, reach: float = 0.0) -> Iterator[RowPairs]:
+    """Every pair of rows within a distance, once, left < right; beyond it up to ``reach``, those of each row and its nearest ones."""
+    listed = np.full((len(index.embeddings) if reach > radius else 0, NEIGHBOURS), -1, np.int64)
+    for first, block in track(index.embeddings.blocks(BLOCK_ROWS), "searching"):
         query, row, distances = index.within(block, radius)
         left = query + first
         once = left < row
         yield RowPairs(left[once], row[once], distances[once])
+        if reach > radius:
+            query, row, distances = _nearest(index, block, radius, reach, own=first)
+            query = query + first
+            place = np.arange(len(query)) - np.searchsorted(query, query)
+            listed[query, place] = row
+            once = (query < row) | (listed[row] != query[:, None]).all(
+                axis=1
+            )  # else given when its other row was asked
+            yield RowPairs(np.minimum(query, row)[once], np.maximum(query, row)[once], distances[once])
 
 
-def cross_join(index: VectorIndex, queries: Corpus, radius: float) -> Iterator[RowPairs]:
-    """Every pair (row of ``queries``, row of the index) within a distance."""
-    for first, block in track(queries.embeddings.blocks(4096), "searching"):
+def cross_join(index: VectorIndex, queries: Corpus, radius: float, reach: float = 0.0) -> Iterator[RowPairs]:
+    """Every pair (row of ``queries``, row of the index) within a distance; beyond it up to ``reach``, each query's nearest ones."""
+    for first, block in track(queries.embeddings.blocks(BLOCK_ROWS), "searching"):
         query, row, distances = index.within(block, radius)
         yield RowPairs(query + first, row, distances)
+        if reach > radius:
+            query, row, distances = _nearest(index, block, radius, reach)
+            yield RowPairs(query + first, row, distances)
+
+
+def _nearest(
+    index: VectorIndex, queries: NDArray[np.float32], radius: float, reach: float, own: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """(query, row, distance), each (m,) and by query: the rows beyond the radius, up to ``reach``, among the NEIGHBOURS nearest.
+
+    Args:
+        own: the first query's own row, where the queries are rows of the index; a row is no neighbour of itself.
+    """
+    distances, rows = index.nearest(queries, NEIGHBOURS + (own is not None))
+    others = rows >= 0
+    if own is not None:
+        others &= rows != own + np.arange(len(queries))[:, None]
+        others &= np.cumsum(others, axis=1) <= NEIGHBOURS
+    query, column = np.nonzero(others & (distances > radius) & (distances <= reach))
+    return query, rows[query, column], distances[query, column]
 
 
 def record_pairs(pairs: RowPairs, left: Corpus, right: Corpus) -> Iterator[tuple[RowPairs, NDArray[np.int64]]]:
@@ -94,30 +127,31 @@ class PairWriter:
     def __exit__(self, *_: Any) -> None:
         self.writer.close()
 
-    def write(self, pairs: RowPairs, is_match: NDArray[np.bool_]) -> None:
+    def write(self, pairs: RowPairs, judgement: Judgement) -> None:
         """All pairs of records that hold the contents of these rows."""
         for records, pair in record_pairs(pairs, self.left, self.right):
-            self._write_block(records, is_match[pair])
+            self._write_block(records, judgement.probability[pair], judgement.is_match[pair])
 
     def write_equal_contents(self) -> None:
         """All pairs of records with the same content: they are not searched for, their distance is 0."""
         records, offsets = self.left.members
         sizes = np.diff(offsets)
+        certain = self.encoder.calibration.probability(0.0)
         for row in np.flatnonzero(sizes > 1):
             members = records[offsets[row] : offsets[row + 1]]
             for position in _blocks_by_sum(np.arange(len(members)), EXPAND_PAIRS):
                 right = np.repeat(position, position)  # record p pairs with the p before it
                 left = np.arange(len(right)) - np.repeat(np.cumsum(position) - position, position)
                 equal = RowPairs(members[left], members[right], np.zeros(len(left), np.float32))
-                self._write_block(equal, np.ones(len(left), bool))
+                self._write_block(equal, np.full(len(left), certain), np.ones(len(left), bool))
 
-    def write_records(self, pairs: RowPairs, is_match: NDArray[np.bool_]) -> None:
+    def write_records(self, pairs: RowPairs, judgement: Judgement) -> None:
         """Pairs that name records, not rows."""
         for start in range(0, len(pairs.left), EXPAND_PAIRS):
             here = slice(start, start + EXPAND_PAIRS)
-            self._write_block(pairs.take(here), is_match[here])
+            self._write_block(pairs.take(here), judgement.probability[here], judgement.is_match[here])
 
-    def _write_block(self, pairs: RowPairs, is_match: NDArray[np.bool_]) -> None:
+    def _write_block(self, pairs: RowPairs, probability: NDArray[np.float64], is_match: NDArray[np.bool_]) -> None:
         if len(pairs.left) == 0:
             return
         left_ids, right_ids = self.left.ids.take(pa.array(pairs.left)), self.right.ids.take(pa.array(pairs.right))
@@ -125,7 +159,6 @@ class PairWriter:
             ordered = pc.less(left_ids, right_ids)
             left_ids, right_ids = pc.if_else(ordered, left_ids, right_ids), pc.if_else(ordered, right_ids, left_ids)
         margin_distances = self.encoder.margin_distance(pairs.distances)
-        probability = self.encoder.calibration.probability(margin_distances)
         columns = [left_ids, right_ids, pairs.distances, margin_distances, probability, is_match]
         self.writer.write_table(pa.table([pa.array(column) for column in columns], schema=PAIR_SCHEMA))
         self.pairs += len(pairs.left)

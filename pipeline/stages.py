@@ -4,7 +4,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from pipeline.components import components
 from pipeline.embedding import IDS, Corpus, Encoder, embed_corpus
 from pipeline.evaluation import evaluate_run
 from pipeline.index import IndexKind, VectorIndex
-from pipeline.matching import NEAR_MISS_BAND, PairWriter, RowPairs, cross_join, record_pairs, self_join
+from pipeline.judging import NEAR_MISS_BAND, Judge, Judgement, Threshold
+from pipeline.matching import NEAR_MISS_PROBABILITY, PairWriter, RowPairs, cross_join, record_pairs, self_join
 from pipeline.records import Records
 from pipeline.report import pick_examples, write_report
 from siamese.encoder import SiameseEncoder
@@ -32,23 +33,6 @@ from siamese.schema import as_text
 CLUSTERS, UNIQUE, SUMMARY = "clusters.parquet", "unique.parquet", "summary.json"
 FACTS, EDGES = "facts.json", "edges.npz"  # between stages only
 MODEL = "model"
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """What a run flags: up to ``max_distance`` (margin units), or the distance that reaches ``min_precision``, or the model's own."""
-
-    max_distance: float | None = None
-    min_precision: float | None = None
-
-    def of(self, encoder: Encoder) -> float:
-        return encoder.calibration.threshold(self.max_distance, self.min_precision)
-
-    @property
-    def source(self) -> str:
-        if self.min_precision is not None:
-            return f"precision of at least {self.min_precision:g} on held-out pairs"
-        return "best F1 on held-out pairs" if self.max_distance is None else "given"
 
 
 def load_encoder(model: str | Path) -> SiameseEncoder:
@@ -63,10 +47,10 @@ def _load_encoder(path: Path, _mtime: int) -> SiameseEncoder:
     return SiameseEncoder.load(path)
 
 
-def embed(model: str, records: str, id_column: str, folder: Path) -> dict[str, Any]:
-    """A corpus to ``ids.parquet`` and ``embeddings/`` in a folder."""
+def embed(model: str, records: str, id_column: str, folder: Path, contents: bool = False) -> dict[str, Any]:
+    """A corpus to ``ids.parquet``, ``embeddings/`` and, for a verifier, ``contents/`` in a folder."""
     folder.mkdir(exist_ok=True)
-    return embed_corpus(load_encoder(model), Records.open(records, id_column), folder)
+    return embed_corpus(load_encoder(model), Records.open(records, id_column), folder, contents=contents)
 
 
 def build_index(model: str, folder: Path, kind: str = "auto") -> dict[str, Any]:
@@ -111,8 +95,8 @@ def match(
 ) -> dict[str, Any]:
     """Write ``pairs.parquet``: of one corpus (``right`` None) or across two; ``left`` or ``right`` holds the index."""
     encoder = load_encoder(model)
-    max_distance = threshold.of(encoder)
-    radius = max_distance * encoder.margin * (1 + NEAR_MISS_BAND)
+    judge = threshold.judge(encoder)
+    radius, reach = judge.radius * encoder.margin, judge.candidate_distance * encoder.margin
     left_corpus = Corpus.open(left, encoder.dim)
     right_corpus = None if right is None else Corpus.open(right, encoder.dim)
     indexed = left if (left / FACTS).is_file() else right
@@ -124,32 +108,45 @@ def match(
     with PairWriter(run, encoder, left_corpus, right_corpus) as writer:
         if right_corpus is None:
             writer.write_equal_contents()
-            blocks = self_join(index, radius)
+            blocks = self_join(index, radius, reach)
         elif indexed is right:
-            blocks = cross_join(index, left_corpus, radius)
+            blocks = cross_join(index, left_corpus, radius, reach)
         else:
-            blocks = (RowPairs(p.right, p.left, p.distances) for p in cross_join(index, right_corpus, radius))
+            blocks = (RowPairs(p.right, p.left, p.distances) for p in cross_join(index, right_corpus, radius, reach))
+        judged = (_judge(judge, encoder, block, left_corpus, right_corpus or left_corpus) for block in blocks)
         if one_to_one_only and right_corpus is not None:
-            found = RowPairs.concat(list(blocks))  # one-to-one is between records: equal ones compete
-            blocks = iter([RowPairs.concat([block for block, _ in record_pairs(found, left_corpus, right_corpus)])])
-        for block in blocks:
-            apart = encoder.margin_distance(block.distances)
-            flagged = apart <= max_distance
-            if one_to_one_only:
-                flagged = one_to_one(block, flagged, max_distance * (1 + NEAR_MISS_BAND) - apart)
-                writer.write_records(block, flagged)
-            else:
-                writer.write(block, flagged)
-            edges.append(block.take(flagged))
+            block, judgement = _best_one_to_one(judge, list(judged), left_corpus, right_corpus)
+            writer.write_records(block, judgement)
+            edges.append(block.take(judgement.is_match))
+        else:
+            for block, judgement in judged:
+                writer.write(block, judgement)
+                edges.append(block.take(judgement.is_match))
     every = RowPairs.concat(edges)
     np.savez(run / EDGES, left=every.left, right=every.right, distances=every.distances)
-    return {
-        "pairs": writer.pairs,
-        "matches": writer.matches,
-        "max_distance": max_distance,
-        "candidate_distance": max_distance * (1 + NEAR_MISS_BAND),
-        "threshold_from": threshold.source,
-    }
+    return {"pairs": writer.pairs, "matches": writer.matches, **judge.describe()}
+
+
+def _judge(judge: Judge, encoder: Encoder, pairs: RowPairs, left: Corpus, right: Corpus) -> tuple[RowPairs, Judgement]:
+    """The candidates that are worth writing, judged."""
+    apart = encoder.margin_distance(pairs.distances)
+    judgement = judge.judge_rows(apart, left.contents, pairs.left, right.contents, pairs.right)
+    if judge.verifier is None:
+        return pairs, judgement
+    kept = judgement.is_match | (judgement.probability >= NEAR_MISS_PROBABILITY)
+    return pairs.take(kept), judgement.take(kept)
+
+
+def _best_one_to_one(
+    judge: Judge, judged: list[tuple[RowPairs, Judgement]], left: Corpus, right: Corpus
+) -> tuple[RowPairs, Judgement]:
+    """Pairs of records of which each is flagged once at most: records of equal content compete too."""
+    rows, of_rows = RowPairs.concat([block for block, _ in judged]), Judgement.concat([each for _, each in judged])
+    expanded = list(record_pairs(rows, left, right))
+    pairs = RowPairs.concat([block for block, _ in expanded])
+    judgement = of_rows.take(np.concatenate([pair for _, pair in expanded] or [np.empty(0, np.int64)]))
+    flagged = one_to_one(pairs, judgement.is_match, judge.reward(judgement))
+    return pairs, replace(judgement, is_match=flagged)
 
 
 def cluster(

@@ -12,7 +12,7 @@ from siamese.measures import Curve
 
 
 class Calibration(BaseModel):
-    """What a model's distances mean. Everything here is in margin units: distance / margin.
+    """What a model's distances mean. Everything here is in margin units: distance / margin (or, for a verifier, its doubt).
 
     The probability is logistic in the distance and falls with it, so it never reorders pairs; it is the probability among pairs
     like those it was fitted on. The evidence is kept, so that another threshold can be chosen later from the same pairs.
@@ -28,7 +28,7 @@ class Calibration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     slope: float = Field(le=0)  # of the log-odds over margin_distance
     intercept: float
-    max_distance: float = Field(ge=0)  # pairs up to here are flagged: best F1 on the evidence
+    max_distance: float  # pairs up to here are flagged: best F1 on the evidence
     distances: tuple[float, ...]  # the evidence, ascending
     is_match: tuple[int, ...]
 
@@ -102,6 +102,26 @@ class Calibration(BaseModel):
 
     def summary(self) -> dict[str, Any]:
         return {"max_distance": self.max_distance, "pairs": len(self.distances), "matches": sum(self.is_match)}
+
+
+def pool_evidence(
+    held_out: NDArray[np.int8], out_of_fold: NDArray[np.int8], random: np.random.Generator
+) -> NDArray[np.int64]:
+    """Held-out pairs with as many out-of-fold training pairs as have the same share of matches, which decides what a precision is.
+
+    Args:
+        held_out, out_of_fold: (h,) and (o,) labels.
+
+    Returns:
+        Ascending places in the two laid end to end: all of the first, a random choice of the second.
+    """
+    places = [np.arange(len(held_out))]
+    by_label = [len(held_out) + np.flatnonzero(out_of_fold == label) for label in (0, 1)]
+    share = [np.mean(held_out == label) for label in (0, 1)]
+    total = min(len(some) / part for some, part in zip(by_label, share, strict=True) if part > 0)
+    for some, part in zip(by_label, share, strict=True):
+        places.append(random.permutation(some)[: round(total * part)])
+    return np.sort(np.concatenate(places))
 
 
 def _fit_logistic(x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[float, float]:

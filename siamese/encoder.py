@@ -19,19 +19,21 @@ from siamese.folders import check_manifest, new_folder, read_json, write_json, w
 from siamese.schema import Schema, as_table
 from siamese.settings import TrainingConfig
 from siamese.towers import TOWERS, Tower, build_tower
+from siamese.verifier import Verifier
 
-ENCODER, WEIGHTS, CALIBRATION, METRICS, TOWER_FILES = (
+ENCODER, WEIGHTS, CALIBRATION, METRICS, TOWER_FILES, VERIFIER = (
     "encoder.json",
     "weights.safetensors",
     "calibration.json",
     "metrics.json",
     "tower",
+    "verifier",
 )
 
 
 @dataclass
 class SiameseEncoder:
-    """Tower, margin and calibration.
+    """Tower, margin, calibration and, where one was trained, the verifier.
 
     Example:
         >>> encoder = SiameseEncoder.load("model")                                    # doctest: +SKIP
@@ -46,6 +48,7 @@ class SiameseEncoder:
         training: the settings it was trained with.
         metrics: what was measured in training and calibration, for people.
         fingerprint: sha256 over the saved files; "" before it is saved.
+        verifier: the second look at candidates; None: the distance alone decides.
     """
 
     tower: Tower
@@ -55,6 +58,7 @@ class SiameseEncoder:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     metrics: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    verifier: Verifier | None = None
 
     @property
     def schema(self) -> Schema:
@@ -115,6 +119,8 @@ class SiameseEncoder:
             write_json(folder / ENCODER, description)
             write_json(folder / CALIBRATION, self.calibration.model_dump(mode="json"))
             write_json(folder / METRICS, self.metrics)
+            if self.verifier is not None:
+                self.verifier.save(folder / VERIFIER)
             manifest = write_manifest(
                 folder, "model", {"settings": description["training"]}, unsigned=frozenset({METRICS})
             )
@@ -146,10 +152,10 @@ class SiameseEncoder:
             calibration = Calibration.model_validate(read_json(folder / CALIBRATION))
             training = TrainingConfig.model_validate(description["training"])
             energy, margin = Energy(description["energy"]), float(description["margin"])
+            verifier = Verifier.load(folder / VERIFIER, tower.schema) if (folder / VERIFIER).is_dir() else None
         except (KeyError, TypeError, ValueError, RuntimeError, ValidationError, SafetensorError) as error:
             raise ArtifactError(
                 f"the model '{folder}' does not fit together ({type(error).__name__}: {error}): train it again"
             ) from error
-        return cls(
-            tower.eval(), energy, margin, calibration, training, read_json(folder / METRICS), manifest["fingerprint"]
-        )
+        metrics = read_json(folder / METRICS)
+        return cls(tower.eval(), energy, margin, calibration, training, metrics, manifest["fingerprint"], verifier)

@@ -168,7 +168,7 @@ def _a(kind: str) -> str:
 
 
 def library_versions() -> dict[str, str]:
-    names = ("siamese-dedupe", "torch", "faiss-cpu", "numpy", "pandas", "pyarrow", "prefect")
+    names = ("siamese-dedupe", "torch", "faiss-cpu", "numpy", "pandas", "pyarrow", "prefect", "lightgbm")
     found = {}
     for name in names:
         try:

@@ -28,7 +28,9 @@ class Curve:
         order = np.argsort(distances, kind="stable")
         ordered, labels = distances[order], np.asarray(is_match)[order] == 1
         last = (
-            np.append(np.flatnonzero(np.diff(ordered) > 0), len(ordered) - 1) if len(ordered) else np.empty(0, np.int64)
+            np.append(np.flatnonzero(ordered[1:] > ordered[:-1]), len(ordered) - 1)
+            if len(ordered)
+            else np.empty(0, np.int64)
         )
         return cls(ordered[last], last + 1, np.cumsum(labels)[last], int(labels.sum()))
 

@@ -1,5 +1,6 @@
 """Pairs: labelled row numbers, as training reads them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,9 +34,13 @@ class Pairs:
         """Distinct row numbers, ascending."""
         return np.unique(np.concatenate([self.left, self.right]))
 
+    def renumber(self, rows: NDArray[np.int64]) -> "Pairs":
+        """The pairs in a table of these rows alone (ascending, and every row of the pairs among them)."""
+        return Pairs(np.searchsorted(rows, self.left), np.searchsorted(rows, self.right), self.is_match)
+
     def __add__(self, other: "Pairs") -> "Pairs":
-        return Pairs(
-            np.concatenate([self.left, other.left]),
-            np.concatenate([self.right, other.right]),
-            np.concatenate([self.is_match, other.is_match]),
-        )
+        return Pairs.concat([self, other])
+
+    @classmethod
+    def concat(cls, parts: Sequence["Pairs"]) -> "Pairs":
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("left", "right", "is_match")))

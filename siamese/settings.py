@@ -14,6 +14,7 @@ class TrainingConfig(BaseModel):
     energy: Energy = Energy.EUCLIDEAN  # the distance that is learned
     margin: float | None = Field(None, gt=0)  # in units of the energy; from the data when None
     epochs: int | None = Field(None, ge=1)  # at most: early stopping ends sooner
+    folds: int | None = Field(None, ge=2)  # of the training pairs, for cross-fitting
     batch_size: int | None = Field(None, ge=1)  # pairs a step
     learning_rate: float | None = Field(None, gt=0)
     patience: int = Field(
@@ -26,6 +27,7 @@ class TrainingConfig(BaseModel):
         "given"  # mined: imposites also from near neighbours of other entities (a complete list of matches)
     )
     mined_per_record: int = Field(5, ge=1)  # nearest records of other entities that become imposites, for each record
+    verifier: Literal["trees", "none"] = "trees"  # the second look at candidates; none: the distance alone decides
     seed: int = Field(0, ge=0)
     device: str = "auto"  # auto: CUDA where there is one; else a torch device
 

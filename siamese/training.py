@@ -2,8 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,7 +28,8 @@ class Epoch:
 
     epoch: int
     loss: float | None  # mean over the training pairs; None for the untrained tower
-    valid_average_precision: float
+    valid_average_precision: float  # on the pairs that choose the epoch
+    fold: int | None = None  # that was held out, where several towers were trained
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,6 @@ class Trained:
     margin: float
     best_epoch: int  # 0: the tower as it was before training
     history: tuple[Epoch, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "history": [asdict(epoch) for epoch in self.history]}
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,11 @@ class Entities:
     rows: NDArray[np.int64]
     sides: NDArray[np.int8] | None = None
     neighbours: Neighbours = exact_neighbours
+
+    def renumber(self, rows: NDArray[np.int64]) -> "Entities":
+        """The same in a table of these rows alone (ascending, and ``self.rows`` among them)."""
+        sides = None if self.sides is None else self.sides[rows]
+        return replace(self, of=self.of[rows], rows=np.searchsorted(rows, self.rows), sides=sides)
 
     def mine(self, embeddings: NDArray[np.float32], rows: NDArray[np.int64], per_record: int) -> Pairs:
         return mine_imposites(embeddings, rows, self.of, per_record, sides=self.sides, neighbours=self.neighbours)
@@ -97,10 +99,10 @@ def train_tower(
     mining = entities if config.negatives == "mined" else None
 
     embeddings = tower.embed(features)
-    pairs = _with_mined(train, mining, embeddings, config)
+    pairs = with_mined(train, mining, embeddings, config)
     margin = config.margin or choose_margin(pair_distances(embeddings, pairs, config.energy), pairs.is_match)
     best = Epoch(0, None, average_precision(pair_distances(embeddings, valid, config.energy), valid.is_match))
-    best_weights = _weights(tower)
+    best_weights = copy_weights(tower)
     history = [best]
     for number in range(1, epochs + 1):
         loss = _run_epoch(tower, features, pairs, margin, config, optimizer, random.permutation(len(pairs)), batch_size)
@@ -110,16 +112,17 @@ def train_tower(
         if on_epoch:
             on_epoch(epoch, epochs)
         if epoch.valid_average_precision > best.valid_average_precision:
-            best, best_weights = epoch, _weights(tower)
+            best, best_weights = epoch, copy_weights(tower)
         if number - best.epoch >= config.patience:
             break
-        pairs = _with_mined(train, mining, embeddings, config)
-    _restore(tower, best_weights)
+        pairs = with_mined(train, mining, embeddings, config)
+    restore_weights(tower, best_weights)
     tower.to("cpu").eval()
     return Trained(margin, best.epoch, tuple(history))
 
 
-def _with_mined(train: Pairs, mining: Entities | None, embeddings: torch.Tensor, config: TrainingConfig) -> Pairs:
+def with_mined(train: Pairs, mining: Entities | None, embeddings: torch.Tensor, config: TrainingConfig) -> Pairs:
+    """The pairs to learn from under these embeddings."""
     return train if mining is None else train + mining.mine(embeddings.numpy(), mining.rows, config.mined_per_record)
 
 
@@ -190,9 +193,10 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def _weights(tower: Tower) -> dict[str, torch.Tensor]:
+def copy_weights(tower: Tower) -> dict[str, torch.Tensor]:
+    """All that training changes in a tower, on the CPU."""
     return copy.deepcopy({name: tensor.cpu() for name, tensor in torch.nn.Module.state_dict(tower).items()})
 
 
-def _restore(tower: Tower, weights: dict[str, torch.Tensor]) -> None:
+def restore_weights(tower: Tower, weights: dict[str, torch.Tensor]) -> None:
     torch.nn.Module.load_state_dict(tower, weights)

@@ -1,11 +1,14 @@
 """The verifier: a second look at a candidate pair, from the distance and from what the two records share and where they part.
 
+It gives a *doubt*: minus the log-odds of a match, small when alike as a distance is, and calibrated in the same way.
+
 Gradient-boosted trees, half of them plain and half extremely random (their errors differ), on :mod:`siamese.comparison` and the distance.
 What was learned on a pair's own label (the distance, the word weights) is never shown with that pair: in training both come from folds
 that did not hold it (stacking: Wolpert 1992), else the trees trust them far too much.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +17,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from siamese.calibration import Calibration
 from siamese.comparison import Comparison, feature_names
 from siamese.errors import SettingsError
+from siamese.folders import read_json, write_json
 from siamese.profiles import Profiles, word_fields
 from siamese.schema import Schema
 from siamese.wordweights import WordWeights
 
 BLOCK_PAIRS = 16_384  # compared at once
-WORDS, TREES = "words.safetensors", ("trees.txt", "random-trees.txt")
+# Candidates reach a tenth beyond what holds this share of the held-out genuine pairs: the few farther out are past telling.
+REACHED, BEYOND = 0.995, 1.1
+WORDS, TREES, DECISION = "words.safetensors", ("trees.txt", "random-trees.txt"), "verifier.json"
 # Chosen on the valid pairs of eight public sets, from some dozens of settings within half a point of average precision of one another.
 _PARAMETERS: dict[str, Any] = {
     "objective": "binary",
@@ -49,13 +56,17 @@ class Verifier:
         schema: the fields that it reads.
         idf: (2**18,) float32 inverse document frequency of hashed words.
         words: what each word says.
-        trees: LightGBM models, whose log-odds are averaged.
+        trees: LightGBM models, as text, whose log-odds are averaged.
+        calibration: of the doubt; its ``max_distance`` is the greatest doubt that is flagged.
+        candidate_distance: margin_distance of the farthest pair that is worth a look.
     """
 
     schema: Schema
     idf: NDArray[np.float32]
     words: WordWeights
-    trees: tuple[Any, ...]
+    trees: tuple[str, ...]
+    calibration: Calibration
+    candidate_distance: float
 
     @classmethod
     def fit(
@@ -66,6 +77,7 @@ class Verifier:
         margin_distances: NDArray[np.float64],
         is_match: NDArray[np.int8],
         folds: NDArray[np.int64],
+        evidence: NDArray[np.int64],
         seed: int,
     ) -> tuple["Verifier", NDArray[np.float64]]:
         """Learn from labelled pairs.
@@ -76,72 +88,96 @@ class Verifier:
             comparison: m pairs.
             margin_distances: (m,) distance / margin, by towers that were not trained on the pair.
             is_match: (m,) labels.
-            folds: (m,) the fold of each pair.
+            folds: (m,) the fold of each pair, -1 for pairs that nothing is learned from.
+            evidence: the pairs to calibrate with: their doubts are by a verifier that did not see their label.
             seed: of the trees' random choices.
 
         Returns:
-            The verifier, and (m,) log-odds of the same pairs by verifiers that were not trained on the pair's fold.
+            The verifier, and (m,) doubts of the same pairs by verifiers that were not trained on the pair's fold.
 
         Raises:
             SettingsError: LightGBM cannot be loaded.
         """
-        held = [folds == fold for fold in np.unique(folds)]
+        learned = np.flatnonzero(folds >= 0)
         said = np.empty(len(comparison))
-        for fold in held:
-            said[fold] = WordWeights.fit(comparison.take(~fold), is_match[~fold]).score(comparison.take(fold))
+        for fold in np.unique(folds):
+            here, others = np.flatnonzero(folds == fold), learned[folds[learned] != fold]
+            said[here] = WordWeights.fit(comparison.take(others), is_match[others]).score(comparison.take(here))
         features = np.column_stack([_compared(comparison, schema), margin_distances, said]).astype(np.float32)
-        out_of_fold = np.empty(len(comparison))
-        for fold in held:
-            out_of_fold[fold] = _log_odds(_grow(features[~fold], is_match[~fold], seed), features[fold])
-        words = WordWeights.fit(comparison, is_match)
-        return cls(schema, idf, words, _grow(features, is_match, seed)), out_of_fold
+        doubts = np.empty(len(comparison))
+        for fold in np.unique(folds):
+            here, others = np.flatnonzero(folds == fold), learned[folds[learned] != fold]
+            doubts[here] = -_log_odds(_grow(features[others], is_match[others], seed), features[here])
+        genuine = margin_distances[evidence][is_match[evidence] == 1]
+        verifier = cls(
+            schema,
+            idf,
+            WordWeights.fit(comparison.take(learned), is_match[learned]),
+            tuple(booster.model_to_string() for booster in _grow(features[learned], is_match[learned], seed)),
+            Calibration.fit(doubts[evidence], is_match[evidence]),
+            BEYOND * float(np.quantile(genuine, REACHED, method="higher")),
+        )
+        return verifier, doubts
+
+    @cached_property
+    def _boosters(self) -> tuple[Any, ...]:
+        booster = _lightgbm().Booster  # when it is first asked for: a run without the verifier needs no LightGBM
+        return tuple(booster(model_str=trees) for trees in self.trees)
 
     def profile(self, texts: pa.Table) -> Profiles:
         """Records, whose columns :meth:`Schema.select` made text, ready to be judged."""
         return Profiles.of(texts, self.schema, self.idf)
 
-    def log_odds(
+    def doubt(
         self,
         profiles: Profiles,
         left: NDArray[np.int64],
         right: NDArray[np.int64],
         margin_distances: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """(m,) natural logarithm of the odds that the pairs are matches, before calibration.
+        """(m,) minus the natural logarithm of the odds that the pairs are matches, before calibration.
 
         Args:
             profiles: from :meth:`profile`.
             left, right: (m,) rows of the profiles.
             margin_distances: (m,) distance / margin.
+
+        Raises:
+            SettingsError: LightGBM cannot be loaded.
         """
-        judged = np.empty(len(left))
+        doubts = np.empty(len(left))
         for start in range(0, len(left), BLOCK_PAIRS):
             here = slice(start, start + BLOCK_PAIRS)
             comparison = Comparison(profiles, left[here], right[here])
             said = self.words.score(comparison)
             features = np.column_stack([_compared(comparison, self.schema), margin_distances[here], said])
-            judged[here] = _log_odds(self.trees, features.astype(np.float32))
-        return judged
+            doubts[here] = -_log_odds(self._boosters, features.astype(np.float32))
+        return doubts
+
+    def summary(self) -> dict[str, Any]:
+        return {"candidate_distance": self.candidate_distance, **self.calibration.summary()}
 
     def save(self, folder: Path) -> None:
         """Write the verifier's files into a new folder; text and tensors, no pickle."""
         folder.mkdir()
         save_file({"idf": self.idf, **self.words.tensors()}, folder / WORDS)
         for name, trees in zip(TREES, self.trees, strict=True):
-            (folder / name).write_text(trees.model_to_string(), encoding="utf-8")
+            (folder / name).write_text(trees, encoding="utf-8")
+        decision = {
+            "candidate_distance": self.candidate_distance,
+            "calibration": self.calibration.model_dump(mode="json"),
+        }
+        write_json(folder / DECISION, decision)
 
     @classmethod
     def load(cls, folder: Path, schema: Schema) -> "Verifier":
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            SettingsError: LightGBM cannot be loaded.
-        """
-        booster = _lightgbm().Booster
+        """Read what :meth:`save` wrote."""
         tensors = load_file(folder / WORDS)
         words = WordWeights.from_tensors(tensors, len(word_fields(schema)))
-        trees = tuple(booster(model_str=(folder / name).read_text(encoding="utf-8")) for name in TREES)
-        return cls(schema, tensors["idf"], words, trees)
+        trees = tuple((folder / name).read_text(encoding="utf-8") for name in TREES)
+        decision = read_json(folder / DECISION)
+        calibration = Calibration.model_validate(decision["calibration"])
+        return cls(schema, tensors["idf"], words, trees, calibration, float(decision["candidate_distance"]))
 
 
 def _compared(comparison: Comparison, schema: Schema) -> NDArray[np.float32]:
@@ -158,8 +194,8 @@ def _grow(features: NDArray[np.float32], is_match: NDArray[np.int8], seed: int) 
     )
 
 
-def _log_odds(trees: tuple[Any, ...], features: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.mean([each.predict(features, raw_score=True) for each in trees], axis=0)
+def _log_odds(boosters: tuple[Any, ...], features: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.mean([each.predict(features, raw_score=True) for each in boosters], axis=0)
 
 
 def _lightgbm() -> Any:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from siamese.comparison import Comparison
 from siamese.features import HASH_BITS
@@ -27,6 +26,8 @@ class WordWeights:
     @classmethod
     def fit(cls, comparison: Comparison, is_match: NDArray[np.int8]) -> "WordWeights":
         """Logistic regression with an L2 penalty on which words are shared and which are not."""
+        from sklearn.linear_model import LogisticRegression  # a second to import, and only training needs it
+
         design, ids = _design(comparison)
         model = LogisticRegression(C=PENALTY, solver="liblinear", max_iter=200, random_state=0).fit(design, is_match)
         n_fields = comparison.n_fields

@@ -25,6 +25,7 @@ class TowerConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     epochs: int = 20  # at most: early stopping ends sooner
+    folds: int = 4  # towers that are cross-fitted; each learns from all but one fold of the training pairs
     batch_size: int = 64  # pairs a step
     learning_rate: float = 1e-3
 
@@ -35,11 +36,13 @@ class Tower(nn.Module, ABC):
     Attributes:
         name: what ``--tower`` calls it.
         additive: whether an embedding is a sum of one vector a field, so that a squared distance is a sum over fields.
+        averages: whether the mean of the weights of several trainings from one start is a good tower itself.
         dim: dimensions of an embedding.
     """
 
     name: ClassVar[str]
     additive: ClassVar[bool] = False
+    averages: ClassVar[bool] = False
     Config: ClassVar[type[TowerConfig]]
     dim: int
 

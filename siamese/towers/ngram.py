@@ -30,6 +30,7 @@ class NgramConfig(TowerConfig):
 class NgramTower(Tower):
     name: ClassVar[str] = "ngram"
     additive: ClassVar[bool] = True
+    averages: ClassVar[bool] = True  # a linear model but for the norms, and its weights start at 0
     Config: ClassVar[type[TowerConfig]] = NgramConfig
     config: NgramConfig
     projection: Tensor

@@ -23,6 +23,7 @@ class TransformerConfig(TowerConfig):
     max_tokens: int = 128  # word pieces of a record that are read; the rest is not
     learning_rate: float = 2e-5
     epochs: int = 3
+    folds: int = 2  # each costs a training
     batch_size: int = 32
 
 

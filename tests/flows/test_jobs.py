@@ -46,7 +46,10 @@ def test_training_beats_the_untrained_tower(job):
 
 def test_folders_hold_what_the_contract_says(job):
     assert {path.name for path in (job / "model").iterdir()} == {
-        "encoder.json", "weights.safetensors", "calibration.json", "metrics.json", "manifest.json",
+        "encoder.json", "weights.safetensors", "calibration.json", "metrics.json", "manifest.json", "verifier",
+    }  # fmt: skip
+    assert {path.name for path in (job / "model" / "verifier").iterdir()} == {
+        "words.safetensors", "trees.txt", "random-trees.txt", "verifier.json",
     }  # fmt: skip
     assert {"index.faiss", "ids.parquet", "manifest.json"} <= {path.name for path in (job / "index").iterdir()}
     names = {"pairs.parquet", "clusters.parquet", "unique.parquet", "report.html", "summary.json", "manifest.json"}
@@ -117,9 +120,8 @@ def test_matcher_agrees_with_brute_force(job, tmp_path, kind):
     frame = matcher.within(queries)
     found = set(zip(frame["query"], frame["record_id"], strict=True))
     assert list(frame.columns) == ["query", "record_id", "distance", "margin_distance", "probability", "is_match"]
-    assert (
-        frame["is_match"].all() and frame.groupby("query")["distance"].apply(lambda d: d.is_monotonic_increasing).all()
-    )
+    assert frame.groupby("query")["distance"].apply(lambda d: d.is_monotonic_increasing).all()
+    assert (frame["is_match"] == (frame["probability"] >= matcher.judge.describe()["min_probability"])).all()
     if kind == "flat":
         assert found == true
         nearest = matcher.nearest(queries, k=3)
@@ -162,7 +164,8 @@ def test_the_command_line_prints_one_json_object(job, tmp_path):
 
 def test_evaluate_sees_only_the_split_it_is_asked_for(job, tmp_path):
     """Labels of the other splits turned round change nothing; those of the test split change no trained model."""
-    from pipeline.fitting import evaluate_encoder, fit_encoder
+    from pipeline.evaluation import evaluate_encoder
+    from pipeline.fitting import fit_encoder
     from pipeline.pairs import LabelledPairs
     from pipeline.records import Records
 
@@ -179,3 +182,26 @@ def test_evaluate_sees_only_the_split_it_is_asked_for(job, tmp_path):
     peeked = fit_encoder(records, read(str(tmp_path / "test.parquet")), config=config)
     assert peeked.calibration == encoder.calibration and peeked.margin == encoder.margin
     assert peeked.metrics["training"] == encoder.metrics["training"]
+    assert peeked.verifier is not None and encoder.verifier is not None
+    assert peeked.verifier.calibration == encoder.verifier.calibration
+    assert peeked.verifier.trees == encoder.verifier.trees
+    assert peeked.verifier.candidate_distance == encoder.verifier.candidate_distance
+
+
+def test_training_reads_no_record_that_only_test_pairs_name(job, tmp_path):
+    from pipeline.fitting import fit_encoder
+    from pipeline.pairs import LabelledPairs
+    from pipeline.records import Records
+
+    frame, pairs = pd.read_parquet(job / "records.parquet"), pd.read_parquet(job / "pairs.parquet")
+    named = {
+        part: set(some["left_id"]) | set(some["right_id"]) for part, some in pairs.groupby(pairs["split"] == "test")
+    }
+    hidden = frame["record_id"].isin(named[True] - named[False])
+    assert hidden.any()
+    frame.loc[hidden, ["title", "description"] if "description" in frame else ["title"]] = "nothing like it 1234"
+    frame.to_parquet(tmp_path / "records.parquet")
+    labelled = LabelledPairs.read(str(job / "pairs.parquet"))
+    blind = fit_encoder(Records.open(str(tmp_path / "records.parquet")), labelled, config=TrainingConfig(epochs=4))
+    blind.save(tmp_path / "model")
+    assert blind.fingerprint == SiameseEncoder.load(job / "model").fingerprint

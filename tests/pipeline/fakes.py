@@ -12,6 +12,7 @@ class FakeEncoder:
     """Hashes the text to a direction; ``x~0.1`` lies 0.1 off the direction of ``x``."""
 
     fingerprint = "fake"
+    verifier = None
 
     def __init__(self, dim: int = 16, energy: Energy = Energy.EUCLIDEAN, margin: float = 1.25) -> None:
         self.dim, self.energy, self.margin = dim, energy, margin

@@ -11,7 +11,8 @@ import pytest
 from pipeline import stages
 from pipeline.assignment import one_to_one
 from pipeline.evaluation import cluster_scores, evaluate_run
-from pipeline.matching import NEAR_MISS_BAND, RowPairs
+from pipeline.judging import NEAR_MISS_BAND
+from pipeline.matching import RowPairs
 from pipeline.records import Records
 from siamese.errors import DataError
 from tests.pipeline.fakes import FakeEncoder

@@ -1,0 +1,126 @@
+"""The training set: records and labelled pairs, read, checked and split, and what is known of the entities among them."""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.index import index_neighbours
+from pipeline.pairs import LabelledPairs, contradicted, entities_of, split_by_entity
+from pipeline.records import Records, check_ids
+from siamese.errors import DataError
+from siamese.pairs import Pairs
+from siamese.schema import Kind, Schema
+from siamese.text import as_text, normalise
+from siamese.training import Entities
+
+CORPUS_SAMPLE = 100_000  # records in no pair that are read for what words are rare; more change nothing that shows
+MARKED_MATCHES = 10  # genuine pairs, at least, before a column is left out for what they show
+
+log = logging.getLogger("siamese")
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Records and pairs, checked and split.
+
+    Attributes:
+        records: those that pairs name, and a sample of the others, in file order.
+        pairs: rows of ``records``.
+        split: (n pairs,) "train", "valid", "test", or "" for a pair between two parts (it is used nowhere).
+        part: (n records,) part of each record, where the split was made here by entity; else None.
+        conflict: (n pairs,) labelled both ways.
+    """
+
+    records: pa.Table
+    pairs: Pairs
+    split: NDArray[np.str_]
+    part: NDArray[np.str_] | None
+    conflict: NDArray[np.bool_]
+
+    def of(self, split: str, *, clean: bool = True) -> Pairs:
+        """The pairs of a split; ``clean`` leaves out those labelled both ways."""
+        return self.pairs.take((self.split == split) & ~(self.conflict & clean))
+
+
+def read_training_set(records: Records, labelled: LabelledPairs, *, seed: int, strict: bool = False) -> TrainingSet:
+    """Read what training and evaluation need.
+
+    Raises:
+        DataError: ids repeat, a pair names an unknown record, or (strict) a pair is labelled both ways.
+    """
+    named = pa.array(pd.unique(pd.concat([labelled.frame["left_id"], labelled.frame["right_id"]])), pa.large_string())
+    kept, ids, others = [], [], 0
+    for batch in records.batches():
+        id_column = batch[records.id_column]
+        ids.extend(id_column.chunks)
+        wanted = pc.is_in(id_column, value_set=named).to_numpy()
+        spare = np.flatnonzero(~wanted)[: CORPUS_SAMPLE - others]
+        others += len(spare)
+        wanted[spare] = True
+        kept.append(batch.filter(pa.array(wanted)))
+    check_ids(pa.chunked_array(ids, pa.large_string()).combine_chunks(), records)
+    table = pa.concat_tables(kept, promote_options="permissive")
+    pairs = labelled.rows(pd.Index(table[records.id_column].to_pandas()))
+    conflict = contradicted(pairs)
+    if conflict.any():
+        sentence = f"{int(conflict.sum())} rows of '{labelled.path}' label the same pair both ways"
+        if strict:
+            raise DataError(f"{sentence}: settle them, or leave out --strict")
+        log.warning("%s: left out of training, kept in evaluation as they stand", sentence)
+    part = None
+    if labelled.has_split:
+        split = labelled.frame["split"].to_numpy(dtype=str)
+    else:
+        part = split_by_entity(pairs, table.num_rows, seed)
+        split = np.where(part[pairs.left] == part[pairs.right], part[pairs.left], "")
+        cut = int((split == "").sum())
+        if cut:
+            log.warning("%d of %d pairs lie between two parts of the split by entity and are left out", cut, len(pairs))
+    return TrainingSet(table, pairs, split, part, conflict)
+
+
+def entities_to_mine(data: TrainingSet, train: Pairs, valid: Pairs) -> tuple[Entities, NDArray[np.int64]]:
+    """What mining knows, and the rows of the valid part to mine among."""
+    n = data.records.num_rows
+    known = train + valid
+    matches = known.take(known.is_match == 1)
+    if data.part is not None:
+        train_rows, valid_rows = np.flatnonzero(data.part == "train"), np.flatnonzero(data.part == "valid")
+    else:
+        train_rows, valid_rows = train.rows(), valid.rows()
+    sides = _sides(data.records, matches)
+    return Entities(entities_of(matches, n), train_rows, sides, index_neighbours), valid_rows
+
+
+def _sides(records: pa.Table, matches: Pairs) -> NDArray[np.int8] | None:
+    """0 or 1 for each record where a column of two values tells two tables apart that matches always tie, in one direction."""
+    if len(np.intersect1d(matches.left, matches.right)):
+        return None
+    for name in records.column_names:
+        codes, values = pd.factorize(records[name].to_pandas())
+        if len(values) == 2 and (codes >= 0).all():
+            on_left, on_right = np.unique(codes[matches.left]), np.unique(codes[matches.right])
+            if len(on_left) == len(on_right) == 1 and on_left[0] != on_right[0]:
+                return (codes == on_right[0]).astype(np.int8)
+    return None
+
+
+def side_marks(records: pa.Table, schema: Schema, train: Pairs, kinds: Mapping[str, str]) -> dict[str, str]:
+    """Categories in which no genuine pair shares a word (which table a record is from): they say nothing of sameness."""
+    matches = train.take(train.is_match == 1)
+    marks = {}
+    for field in schema.fields:
+        if field.kind is Kind.CATEGORY and field.name not in kinds and len(matches) >= MARKED_MATCHES:
+            codes, values = pd.factorize(normalise(as_text(records[field.name])).to_pandas(), use_na_sentinel=False)
+            words = [set() if pd.isna(value) else set(re.findall(r"\w+", value)) for value in values]
+            tied = np.unique(np.stack([codes[matches.left], codes[matches.right]], axis=1), axis=0)
+            if not any(words[left] & words[right] for left, right in tied):
+                marks[field.name] = "no genuine pair shares a word in it"
+    return marks
