@@ -1,0 +1,162 @@
+"""Candidates beyond the radius, and what a verifier makes of them, against brute force."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from pipeline import matching, stages
+from pipeline.contents import Contents, write_contents
+from pipeline.embedding import Corpus, Embeddings
+from pipeline.index import VectorIndex
+from pipeline.judging import Judge, Threshold
+from pipeline.matching import NEIGHBOURS, RowPairs, cross_join, self_join
+from siamese.calibration import Calibration
+from siamese.distances import Energy
+from siamese.errors import SettingsError
+from tests.pipeline.fakes import FakeEncoder
+
+RADIUS, REACH = 0.5, 1.1
+
+
+def vectors(n: int, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    centres = random.normal(size=(n // 6, 8))
+    found = centres[random.integers(0, len(centres), n)] + 0.25 * random.normal(size=(n, 8))
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+def flat(rows: np.ndarray) -> VectorIndex:
+    return VectorIndex.build(Embeddings((rows,), rows.shape[1]), Energy.EUCLIDEAN, radius=RADIUS)
+
+
+def listed(found: list[RowPairs]) -> list[tuple[int, int]]:
+    every = RowPairs.concat(found)
+    return sorted(zip(every.left.tolist(), every.right.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("block", [5, 64, 4096])
+def test_beyond_the_radius_each_row_brings_its_nearest_once(monkeypatch, block) -> None:
+    monkeypatch.setattr(matching, "BLOCK_ROWS", block)
+    rows = vectors(200, seed=1)
+    apart = np.linalg.norm(rows[:, None].astype(np.float64) - rows, axis=2)
+    np.fill_diagonal(apart, np.inf)
+    expected = {(int(a), int(b)) for a, b in zip(*np.nonzero(apart <= RADIUS), strict=True) if a < b}
+    for row in range(len(rows)):
+        for other in np.argsort(apart[row])[:NEIGHBOURS]:
+            if apart[row, other] <= REACH:
+                expected.add((min(row, int(other)), max(row, int(other))))
+    assert len(expected) > (apart <= RADIUS).sum() / 2  # there are some beyond the radius
+    assert listed(list(self_join(flat(rows), RADIUS, REACH))) == sorted(expected)
+
+
+def test_across_two_corpora_each_query_brings_its_nearest() -> None:
+    rows, queries = vectors(120, seed=2), vectors(90, seed=3)
+    apart = np.linalg.norm(queries[:, None].astype(np.float64) - rows, axis=2)
+    expected = {(int(a), int(b)) for a, b in zip(*np.nonzero(apart <= RADIUS), strict=True)}
+    for query in range(len(queries)):
+        near = np.argsort(apart[query])[:NEIGHBOURS]
+        expected |= {(query, int(row)) for row in near if apart[query, row] <= REACH}
+    nothing = pa.array([], pa.large_string())
+    corpus = Corpus(nothing, np.empty(0, np.int64), Embeddings((queries,), 8), Contents(()))
+    assert listed(list(cross_join(flat(rows), corpus, RADIUS, REACH))) == sorted(expected)
+
+
+class NamesEqual:
+    """A verifier whose doubt is small where the names begin alike."""
+
+    candidate_distance = 0.9
+    calibration = Calibration.fit([-4, -3, -2, 2, 3, 4], [1, 1, 1, 0, 0, 0])
+
+    def profile(self, texts: pa.Table) -> list[str]:
+        return texts["name"].to_pylist()
+
+    def doubt(self, names, left, right, margin_distances) -> np.ndarray:
+        return np.array([-3.0 if names[a][0] == names[b][0] else 3.0 for a, b in zip(left, right, strict=True)])
+
+
+@pytest.fixture
+def encoder(monkeypatch):
+    fake = FakeEncoder(dim=3)
+    fake.verifier = NamesEqual()
+    monkeypatch.setattr(stages, "load_encoder", lambda model: fake)
+    return fake
+
+
+NAMES = [f"{letter}{number}" for letter in "abc" for number in range(20)] + ["a1", "b2~0.1", "c3~0.3"]
+
+
+@pytest.mark.parametrize("verifier", [True, False])
+def test_a_run_flags_what_the_verifier_says_among_the_candidates(encoder, tmp_path, verifier) -> None:
+    pd.DataFrame({"record_id": [f"r{n:03d}" for n in range(len(NAMES))], "name": NAMES}).to_parquet(
+        tmp_path / "records.parquet"
+    )
+    threshold = Threshold(verifier=verifier)
+    contents = threshold.judge(encoder).verifier is not None
+    stages.embed("m", str(tmp_path / "records.parquet"), "record_id", tmp_path / "left", contents)
+    stages.build_index("m", tmp_path / "left")
+    facts = stages.match("m", tmp_path, tmp_path / "left", None, threshold)
+    assert facts["decided_by"] == ("verifier" if verifier else "distance")
+    assert (facts["max_distance"] is None) == verifier
+    embedded = encoder.encode(pd.DataFrame({"name": NAMES})).astype(np.float64)
+    apart = np.linalg.norm(embedded[:, None] - embedded, axis=2) / encoder.margin
+    distinct = {name: number for number, name in reversed(list(enumerate(NAMES)))}
+    kept = np.array(sorted(distinct.values()))
+    expected = {(0, 0)} - {(0, 0)}
+    limit = encoder.calibration.max_distance
+    for a in range(len(NAMES)):
+        others = kept[kept != distinct[NAMES[a]]]
+        near = set(others[np.argsort(apart[a, others])[:NEIGHBOURS]])
+        for b in range(len(NAMES)):
+            if a == b:
+                continue
+            if NAMES[a] == NAMES[b]:
+                matched = True
+            elif verifier:
+                candidate = apart[a, b] <= 1.1 * limit or (distinct[NAMES[b]] in near and apart[a, b] <= 0.9)
+                matched = candidate and NAMES[a][0] == NAMES[b][0]
+            else:
+                matched = apart[a, b] <= limit
+            if matched:
+                expected.add((f"r{min(a, b):03d}", f"r{max(a, b):03d}"))
+    pairs = pd.read_parquet(tmp_path / "pairs.parquet")
+    flagged = pairs[pairs["is_match"]]
+    assert set(flagged[["left_id", "right_id"]].itertuples(index=False, name=None)) == expected
+    assert not pairs.duplicated(["left_id", "right_id"]).any()
+    assert (flagged["probability"] >= facts["min_probability"]).all()
+    assert (pairs[~pairs["is_match"]]["probability"] < facts["min_probability"]).all()
+
+
+def test_a_distance_given_by_hand_asks_no_verifier(encoder) -> None:
+    judge = Threshold(max_distance=0.3).judge(encoder)
+    assert judge.verifier is None and judge.limit == 0.3
+    with pytest.raises(SettingsError, match="both set the threshold"):
+        Threshold(max_distance=0.3, min_precision=0.9).judge(encoder)
+
+
+def test_a_pair_beyond_the_candidate_distance_is_none(encoder) -> None:
+    judge = Threshold().judge(encoder)
+    texts = pa.table({"name": pa.array(["ab", "ac", "ad"], pa.large_string())})
+    judged = judge.judge(np.array([0.89, 0.91]), texts, np.array([0, 0]), np.array([1, 2]))
+    assert judged.is_match.tolist() == [True, False]
+    assert judged.probability[1] == 0 and judged.probability[0] > 0.5
+
+
+def test_contents_come_back_by_row(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("pipeline.contents.SHARD_ROWS", 4)
+    texts = pa.table({"name": pa.array([f"n{n}" if n % 3 else None for n in range(11)], pa.large_string())})
+    for number in range(3):
+        write_contents(texts.slice(4 * number, 4), tmp_path, number)
+    for contents in (Contents.open(tmp_path), Contents.of(texts)):
+        for rows in ([0, 3, 4, 10], [2], list(range(11)), []):
+            rows = np.array(rows, np.int64)
+            assert contents.take(rows).equals(texts.take(pa.array(rows)).combine_chunks())
+
+
+def test_of_one_corpus_a_record_is_profiled_once(encoder) -> None:
+    seen = []
+    encoder.verifier.profile = lambda texts: seen.append(texts.num_rows) or texts["name"].to_pylist()
+    contents = Contents.of(pa.table({"name": pa.array(["ab", "ac", "bd"], pa.large_string())}))
+    judge: Judge = Threshold().judge(encoder)
+    judged = judge.judge_rows(np.array([0.1, 0.2]), contents, np.array([2, 0]), contents, np.array([0, 1]))
+    assert seen == [3] and judged.is_match.tolist() == [False, True]
