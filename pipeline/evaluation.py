@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.judging import Threshold
+from pipeline.judging import Judge, Judgement, Threshold
 from pipeline.matching import PAIRS
 from pipeline.pairs import SPLITS, LabelledPairs, entities_of
 from pipeline.records import Records
@@ -18,6 +18,7 @@ from pipeline.training_set import read_training_set
 from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError, SettingsError
 from siamese.measures import average_precision
+from siamese.pairs import Pairs
 
 
 def evaluate_encoder(
@@ -40,12 +41,8 @@ def evaluate_encoder(
         raise DataError(
             f"'{labelled.path}' has no pairs in split '{split}': name another with --split, or label pairs for it"
         )
-    rows = pairs.rows()
-    chosen, pairs = data.records.take(pa.array(rows)), pairs.renumber(rows)
-    embeddings = encoder.encode(chosen)
     judge = Threshold(verifier=verifier).judge(encoder)
-    distances = encoder.margin_distance(encoder.energies(embeddings[pairs.left], embeddings[pairs.right]))
-    judgement = judge.judge(distances, encoder.schema.select(chosen), pairs.left, pairs.right)
+    judgement = judge_pairs(encoder, judge, data.records, pairs)
     flagged = judgement.is_match
     right_ones = int((flagged & (pairs.is_match == 1)).sum())
     precision = right_ones / max(int(flagged.sum()), 1)
@@ -62,6 +59,15 @@ def evaluate_encoder(
         **judge.describe(),
         "labelled_both_ways": int(data.conflict[data.split == split].sum()),
     }
+
+
+def judge_pairs(encoder: SiameseEncoder, judge: Judge, records: pa.Table, pairs: Pairs) -> Judgement:
+    """What a model makes of pairs of rows of some records; no other record is read."""
+    rows = pairs.rows()
+    chosen, pairs = records.take(pa.array(rows)), pairs.renumber(rows)
+    embeddings = encoder.encode(chosen)
+    distances = encoder.margin_distance(encoder.energies(embeddings[pairs.left], embeddings[pairs.right]))
+    return judge.judge(distances, encoder.schema.select(chosen), pairs.left, pairs.right)
 
 
 def evaluate_run(

@@ -4,6 +4,7 @@ A record's n-grams never cross a word, so they depend on the word alone: they ar
 (its vocabulary), and a record is only the list of its words. Summing over words then costs what words cost, not what n-grams do.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from siamese.kinds import canonical
-from siamese.schema import Schema
+from siamese.schema import Kind, Schema
 from siamese.text import SPACE, Words, split_words
 
 HASH_BITS = (
@@ -26,24 +27,26 @@ class Group(IntEnum):
     WORD = 0  # a word without a digit
     CODE = 1  # a word with a digit: model numbers, years, amounts
     GRAM = 2  # n characters inside a word
+    JOINED = 3  # two neighbouring words as one: what they say together, and "photo shop" as "photoshop"
+    JOINED_CODE = 4  # the same with a digit: "ps lx350h" as "pslx350h"
 
 
 @dataclass(frozen=True)
 class Bags:
-    """n records as bags of words over a vocabulary of v distinct words.
+    """n records as bags of words over a vocabulary of v distinct words, joined ones among them.
 
     Attributes:
         word_ids: (v,) int64 hashed feature of each distinct word.
+        groups: (v,) int64 Group of each; joined words have no n-grams, for their parts have them.
         gram_ids: (g,) int64 hashed features of their n-grams, end to end.
         gram_offsets: (v + 1,) int64; word w has the n-grams ``gram_offsets[w]`` to ``gram_offsets[w + 1]``.
         words: (o,) int64 vocabulary index of every occurrence, by record, then field.
-        has_digit: (v,) bool.
         offsets: (n * fields + 1,) int64 bounds of each record's field in ``words``.
         n_fields: fields a record.
     """
 
     word_ids: np.ndarray
-    has_digit: np.ndarray
+    groups: np.ndarray
     gram_ids: np.ndarray
     gram_offsets: np.ndarray
     words: np.ndarray
@@ -64,7 +67,7 @@ class Bags:
         renumbered[kept] = np.arange(len(kept))
         gram_ids, gram_offsets = take_ragged(self.gram_ids, self.gram_offsets, kept)
         return Bags(
-            self.word_ids[kept], self.has_digit[kept], gram_ids, gram_offsets, renumbered[words], offsets, self.n_fields
+            self.word_ids[kept], self.groups[kept], gram_ids, gram_offsets, renumbered[words], offsets, self.n_fields
         )
 
 
@@ -77,32 +80,52 @@ def take_ragged(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tu
     return values[positions], taken
 
 
-def featurise(records: pa.Table, schema: Schema) -> Bags:
-    """Bags of records whose columns :meth:`Schema.select` made text."""
+def featurise(records: pa.Table, schema: Schema, joined: Collection[Kind] = ()) -> Bags:
+    """Bags of records whose columns :meth:`Schema.select` made text.
+
+    Args:
+        joined: kinds of fields whose neighbouring words are joined too.
+    """
+    n, n_fields = records.num_rows, len(schema.fields)
     columns = [split_words(canonical(records[field.name].combine_chunks(), field.kind)) for field in schema.fields]
-    hashes = [hash_words(words) for words in columns]
-    codes = pa.chunked_array([pa.array(h) for h in hashes], pa.uint64()).combine_chunks().dictionary_encode()
-    occurrences = codes.indices.to_numpy().astype(np.int64)
-    word_hash = codes.dictionary.to_numpy()
+    hashes, cells, groups = [], [], []
+    for number, (field, words) in enumerate(zip(schema.fields, columns, strict=True)):
+        cell = np.repeat(np.arange(n) * n_fields + number, np.diff(words.offsets))
+        unmixed, lengths = _unmixed_hashes(words)
+        has_digit = _has_digit(words)
+        hashes.append(_mix(unmixed))
+        cells.append(cell)
+        groups.append(has_digit.astype(np.int64))
+        if field.kind in joined and len(words):
+            first = np.flatnonzero(cell[1:] == cell[:-1])
+            powers = _powers(_BASE, int(lengths.max()) + 1)
+            hashes.append(_mix(unmixed[first] + powers[lengths[first]] * unmixed[first + 1]))
+            cells.append(cell[first])
+            groups.append(Group.JOINED + (has_digit[first] | has_digit[first + 1]))
+    group, cell = np.concatenate(groups), np.concatenate(cells)
+    # One entry for a spelling as a word and another one for it as two: their features are the same, their groups are not.
+    is_joined = group >= Group.JOINED
+    keys = np.concatenate(hashes) ^ np.where(is_joined, np.uint64(_JOINED_SALT), np.uint64(0))
+    coded = pa.array(keys).dictionary_encode()
+    occurrences, entries = coded.indices.to_numpy().astype(np.int64), coded.dictionary.to_numpy()
 
-    # Occurrences lie by field, then record: bring them to record, then field.
-    n, n_fields = records.num_rows, len(columns)
-    lengths = (
-        np.stack([np.diff(words.offsets) for words in columns], axis=1) if n_fields else np.zeros((n, 0), np.int64)
-    )
-    starts = np.stack([words.offsets[:-1] for words in columns], axis=1)
-    starts = starts + np.concatenate(([0], np.cumsum([len(words) for words in columns])[:-1]))
-    offsets = np.concatenate(([0], np.cumsum(lengths.ravel())))
-    positions = np.arange(offsets[-1]) + np.repeat(starts.ravel() - offsets[:-1], lengths.ravel())
-
-    first = np.zeros(len(word_hash), np.int64)
-    first[occurrences[::-1]] = np.arange(len(occurrences))[
-        ::-1
-    ]  # the first place of each distinct word: the last write stays
-    vocabulary = _subset(columns, first)
-    gram_ids, gram_offsets = _hash_grams(vocabulary)
+    first = np.zeros(len(entries), np.int64)
+    first[occurrences[::-1]] = np.arange(len(occurrences))[::-1]  # of each distinct word: the last write stays
+    group = group[first]
+    spelled = group < Group.JOINED
+    place = (np.cumsum(~is_joined) - 1)[first[spelled]]  # among the words alone, which lie by field
+    gram_ids, gram_offsets = _hash_grams(_subset(columns, place))
+    gram_counts = np.zeros(len(entries), np.int64)
+    gram_counts[spelled] = np.diff(gram_offsets)
+    word_hash = entries ^ np.where(spelled, np.uint64(0), np.uint64(_JOINED_SALT))
     return Bags(
-        feature_of(word_hash), _has_digit(vocabulary), gram_ids, gram_offsets, occurrences[positions], offsets, n_fields
+        feature_of(word_hash),
+        group,
+        gram_ids,
+        np.concatenate(([0], np.cumsum(gram_counts))),
+        occurrences[np.argsort(cell, kind="stable")],
+        np.concatenate(([0], np.cumsum(np.bincount(cell, minlength=n * n_fields)))),
+        n_fields,
     )
 
 
@@ -110,6 +133,7 @@ def featurise(records: pa.Table, schema: Schema) -> Bags:
 _BASE = 0x9E3779B97F4A7C15
 _INVERSE = pow(_BASE, -1, 2**64)
 _GRAM_SALT = 0xD6E8FEB86659FD93
+_JOINED_SALT = 0xA0761D6478BD642F
 
 
 def _mix(h: np.ndarray) -> np.ndarray:
@@ -131,11 +155,19 @@ def _powers(base: int, count: int) -> np.ndarray:
 
 
 def hash_words(words: Words) -> np.ndarray:
-    """(w,) uint64: sum of char * base^position over each word, from prefix sums shifted back by the inverse power."""
+    """(w,) uint64 hash of each word."""
+    return _mix(_unmixed_hashes(words)[0])
+
+
+def _unmixed_hashes(words: Words) -> tuple[np.ndarray, np.ndarray]:
+    """(w,) uint64: sum of char * base^position over each word, from prefix sums shifted back by the inverse power; (w,) lengths.
+
+    The sum of a word joined to another is its own plus base^length times the other's.
+    """
     terms = _mix(words.chars.astype(np.uint64)) * _powers(_BASE, len(words.chars))
     sums = np.concatenate(([np.uint64(0)], np.cumsum(terms, dtype=np.uint64)))
     starts, ends = words.spaces[:-1] + 1, words.spaces[1:]
-    return _mix((sums[ends] - sums[starts]) * _powers(_INVERSE, len(words.chars) + 1)[starts])
+    return (sums[ends] - sums[starts]) * _powers(_INVERSE, len(words.chars) + 1)[starts], ends - starts
 
 
 def _hash_grams(words: Words) -> tuple[np.ndarray, np.ndarray]:

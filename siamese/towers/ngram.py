@@ -17,6 +17,8 @@ from siamese.features import HASH_BITS, Bags, Group, featurise
 from siamese.schema import Kind, Schema
 from siamese.towers.base import Tower, TowerConfig
 
+JOINED_KINDS = (Kind.TEXT, Kind.NAME)  # the other kinds read as one word, or as words without an order
+
 
 class NgramConfig(TowerConfig):
     dim: int = (
@@ -24,6 +26,7 @@ class NgramConfig(TowerConfig):
     )
     field_norm: float = 0.5  # 0: a long field outweighs a short one as it does in TF-IDF; 1: all fields weigh the same
     gram_weight: float = 0.37  # of n-grams at the start, against 1 for words: a word has some fifteen of them
+    joined_weight: float = 0.5  # of two neighbouring words as one
     learning_rate: float = 1e-2
 
 
@@ -44,6 +47,7 @@ class NgramTower(Tower):
         self.feature_weight = nn.Parameter(torch.zeros(2**HASH_BITS))  # logarithm, as the next two
         groups = torch.zeros(n_fields, len(Group))
         groups[:, Group.GRAM] = float(np.log(config.gram_weight))
+        groups[:, [Group.JOINED, Group.JOINED_CODE]] = float(np.log(config.joined_weight))
         self.group_weight = nn.Parameter(groups)
         self.field_weight = nn.Parameter(torch.zeros(n_fields))
         self.register_buffer("idf", torch.ones(2**HASH_BITS))
@@ -58,7 +62,7 @@ class NgramTower(Tower):
         self.register_buffer("groups_used", used, persistent=False)
 
     def featurise(self, records: pa.Table) -> Bags:
-        return featurise(records, self.schema)
+        return featurise(records, self.schema, JOINED_KINDS)
 
     def fit_corpus(self, features: Bags) -> None:
         """Inverse document frequency of every feature, smoothed: log((1 + n) / (1 + df)) + 1."""
@@ -80,24 +84,27 @@ class NgramTower(Tower):
         """(n, fields, dim): the vector of each field, whose sum, brought to length 1, is the embedding."""
         device = self.device
         weight = self.idf * self.feature_weight.exp()
-        word_ids, gram_ids, words, has_digit = (
+        word_ids, gram_ids, words, groups = (
             torch.from_numpy(array).to(device)
-            for array in (features.word_ids, features.gram_ids, features.words, features.has_digit)
+            for array in (features.word_ids, features.gram_ids, features.words, features.groups)
         )
         # The two vectors of every distinct word: itself, and the sum of its n-grams.
         of_word = weight[word_ids, None] * self.projection[word_ids]
         of_grams = _bags(gram_ids, weight[gram_ids], features.gram_offsets, self.projection)
-        # Every occurrence adds both, weighted by its field and group.
+        # Every occurrence adds itself and then, unless it is joined, its n-grams, weighted by its field and group.
         group_weight = self.group_weight.exp() * self.groups_used
         cells = len(features.offsets) - 1
         field = torch.from_numpy(np.repeat(np.arange(cells) % features.n_fields, np.diff(features.offsets))).to(device)
-        weights = torch.stack(
-            [group_weight[field, has_digit[words].long()], group_weight[field, Group.GRAM]], dim=1
-        ).ravel()
-        rows = torch.stack([words, words + len(word_ids)], dim=1).ravel()
-        summed = _bags(rows, weights, 2 * features.offsets, torch.cat([of_word, of_grams])).view(
-            -1, features.n_fields, self.dim
-        )
+        group = groups[words]
+        spelled = group < Group.JOINED
+        ends = torch.cumsum(1 + spelled.long(), dim=0)
+        grams = ends[spelled] - 1
+        rows, group_of_row = (torch.repeat_interleave(each, 1 + spelled.long()) for each in (words, group))
+        rows[grams] += len(word_ids)
+        group_of_row[grams] = Group.GRAM
+        weights = group_weight[torch.repeat_interleave(field, 1 + spelled.long()), group_of_row]
+        offsets = np.concatenate(([0], ends.cpu().numpy()))[features.offsets]
+        summed = _bags(rows, weights, offsets, torch.cat([of_word, of_grams])).view(-1, features.n_fields, self.dim)
         length = summed.square().sum(dim=2, keepdim=True).clamp(min=1e-12).sqrt()
         return summed * (self.field_weight.exp()[:, None] / length**self.config.field_norm)
 

@@ -1,6 +1,7 @@
 """Features: the vectorised bags equal bags made by a loop over each record."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from siamese.features import GRAM_SIZES, HASH_BITS, Bags, featurise, take_ragged
+from siamese.features import GRAM_SIZES, HASH_BITS, Bags, Group, featurise, take_ragged
 from siamese.schema import Field, Kind, Schema
 
 SCHEMA = Schema(fields=(Field(name="title", kind=Kind.TEXT), Field(name="note", kind=Kind.NAME)))
@@ -34,11 +35,11 @@ def grams(bags: Bags, word: int) -> list[int]:
 
 
 def content(bags: Bags) -> list[list[Counter]]:
-    """Each record's fields as multisets of (word id, has digit, its n-grams): free of the vocabulary's numbering."""
+    """Each record's fields as multisets of (word id, group, its n-grams): free of the vocabulary's numbering."""
     return [
         [
             Counter(
-                (int(bags.word_ids[w]), bool(bags.has_digit[w]), tuple(sorted(Counter(grams(bags, w)).items())))
+                (int(bags.word_ids[w]), int(bags.groups[w]), tuple(sorted(Counter(grams(bags, w)).items())))
                 for w in field
             )
             for field in record
@@ -71,7 +72,7 @@ def test_bags_equal_those_of_a_loop(records: list[tuple[str | None, str | None]]
                 # One index, one id, whatever the record, field and place.
                 assert vocabulary.setdefault(word, index) == index
                 assert word_id.setdefault(word, bags.word_ids[index]) == bags.word_ids[index]
-                assert bags.has_digit[index] == any(char in "19" for char in word)
+                assert bags.groups[index] == (Group.CODE if any(char in "19" for char in word) else Group.WORD)
                 for gram, hashed in zip(naive_grams(word), grams(bags, index), strict=True):
                     assert gram_id.setdefault(gram, hashed) == hashed
     assert len(set(vocabulary.values())) == len(vocabulary) == len(bags.word_ids)
@@ -79,13 +80,33 @@ def test_bags_equal_those_of_a_loop(records: list[tuple[str | None, str | None]]
         assert ((ids >= 0) & (ids < 2**HASH_BITS)).all()
 
 
+@given(RECORDS)
+@example([("ab a 1", "a b"), ("aba", None)])
+def test_neighbouring_words_are_joined_into_the_word_that_they_spell(records) -> None:
+    bags = featurise(table(records), SCHEMA, joined=(Kind.TEXT,))
+    plain = featurise(table(records), SCHEMA)
+    for record, found, without in zip(records, cells(bags), cells(plain), strict=True):
+        words = (record[0] or "").split()
+        spelled, joined = found[0][: len(words)], found[0][len(words) :]
+        assert [int(bags.word_ids[w]) for w in spelled] == [int(plain.word_ids[w]) for w in without[0]]
+        pairs = [a + b for a, b in pairwise(words)]
+        alone = featurise(table([(" ".join(pairs), None)]), SCHEMA)
+        assert [int(bags.word_ids[w]) for w in joined] == [int(alone.word_ids[w]) for w in cells(alone)[0][0]]
+        for pair, index in zip(pairs, joined, strict=True):
+            has_digit = any(char in "19" for char in pair)
+            assert bags.groups[index] == (Group.JOINED_CODE if has_digit else Group.JOINED)
+            assert grams(bags, index) == []
+        assert len(found[1]) == len((record[1] or "").split())  # a name here, whose words were not to be joined
+
+
 @given(RECORDS, st.data())
 def test_take_equals_featurising_those_records_alone(
     records: list[tuple[str | None, str | None]], data: st.DataObject
 ) -> None:
     rows = data.draw(st.lists(st.integers(0, len(records) - 1), max_size=9)) if records else []
-    taken = featurise(table(records), SCHEMA).take(np.array(rows, np.int64))
-    alone = featurise(table([records[row] for row in rows]), SCHEMA)
+    joined = data.draw(st.sampled_from([(), (Kind.TEXT, Kind.NAME)]))
+    taken = featurise(table(records), SCHEMA, joined).take(np.array(rows, np.int64))
+    alone = featurise(table([records[row] for row in rows]), SCHEMA, joined)
     assert content(taken) == content(alone)
     assert sorted(taken.word_ids) == sorted(alone.word_ids)  # no word is kept that no record holds
 

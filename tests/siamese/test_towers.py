@@ -129,7 +129,7 @@ def test_ngram_alike_records_are_nearer_than_others_before_training() -> None:
 # n-gram tower
 
 
-def test_ngram_word_order_does_not_matter_within_a_field_but_the_field_does(ngram: Tower) -> None:
+def test_ngram_word_order_matters_less_than_the_field(ngram: Tower) -> None:
     one, turned, moved = embed(
         ngram,
         [
@@ -138,8 +138,7 @@ def test_ngram_word_order_does_not_matter_within_a_field_but_the_field_does(ngra
             {"title": "a b", "brand": "sony turntable black", "price": None},
         ],
     )
-    np.testing.assert_allclose(one, turned, atol=1e-6)
-    assert (one - moved).norm() > 0.1
+    assert 0 < (one - turned).norm() < (one - moved).norm()
 
 
 def test_ngram_a_missing_field_adds_nothing(ngram: Tower) -> None:
@@ -176,7 +175,7 @@ def test_ngram_a_field_vector_is_the_weighted_sum_of_its_features(ngram: Tower) 
         record, field = divmod(cell, 3)
         vector = torch.zeros(ngram.dim)
         for word in bags.words[bags.offsets[cell] : bags.offsets[cell + 1]]:
-            kind = Group.CODE if bags.has_digit[word] else Group.WORD
+            kind = bags.groups[word]
             vector += group[field, kind] * weight[bags.word_ids[word]] * ngram.projection[bags.word_ids[word]]
             if SCHEMA.fields[field].kind is not Kind.NUMBER:
                 for gram in bags.gram_ids[bags.gram_offsets[word] : bags.gram_offsets[word + 1]]:
