@@ -53,21 +53,22 @@ class Example:
 
 
 def pick_examples(run: Path, per_kind: int = 8) -> list[Example]:
-    """The pairs to show, without their fields: the nearest matches, those just inside the threshold, those just beyond.
+    """The pairs to show, without their fields: the surest matches, those just inside the threshold, those just beyond.
 
     Matches of equal contents are taken only where there are no others. No pair is taken twice, and the order of the
     rows in the file does not matter.
     """
     columns = ["left_id", "right_id", "margin_distance", "probability", "is_match"]
-    ascending = [("margin_distance", "ascending"), ("left_id", "ascending"), ("right_id", "ascending")]
-    descending = [("margin_distance", "descending"), *ascending[1:]]
+    ids = [("left_id", "ascending"), ("right_id", "ascending")]
+    surest = [("probability", "descending"), ("margin_distance", "ascending"), *ids]
+    least_sure = [("probability", "ascending"), ("margin_distance", "descending"), *ids]
     distance, match = pc.field("margin_distance"), pc.field("is_match")
     finite = pc.is_finite(distance)
     wanted = {  # each as a filter, an order and a number
-        "equal": (match & finite & (distance <= ZERO), ascending, per_kind),
-        "near": (match & finite & (distance > ZERO), ascending, 2 * per_kind),
-        "inside": (match & finite & (distance > ZERO), descending, per_kind),
-        "beyond": (~match & finite, ascending, per_kind),
+        "equal": (match & finite & (distance <= ZERO), surest, per_kind),
+        "near": (match & finite & (distance > ZERO), surest, 2 * per_kind),
+        "inside": (match & finite & (distance > ZERO), least_sure, per_kind),
+        "beyond": (~match & finite, surest, per_kind),
     }
     best: dict[str, pa.Table] = {}
     for batch in _batches(run / "pairs.parquet", columns):

@@ -6,6 +6,7 @@ No number changes when left and right change places, and none depends on the tow
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from operator import contains
 
 import numpy as np
 import scipy.sparse as sp
@@ -210,12 +211,11 @@ def _best_alike(left_side: tuple[NDArray, NDArray], right_side: tuple[NDArray, N
         - np.repeat(np.cumsum(partners) - partners, partners)
     )
     alike = _alike(JaroWinkler.normalized_similarity, left[a], right[b])
-    best_left, best_right = _maxima(alike, a, len(left)), _maxima(alike, b, len(right))
+    order = np.argsort(b, kind="stable")
+    best_left, best_right = _maxima(alike, a, len(left)), _maxima(alike[order], b[order], len(right))
     both = (np.bincount(left_rows, minlength=m) > 0) & (right_counts > 0)
     best = np.where(both, _maxima(best_left, left_rows, m), np.nan)
-    worst = np.ones(m)
-    np.minimum.at(worst, left_rows, best_left)
-    np.minimum.at(worst, right_rows, best_right)
+    worst = 1 - np.maximum(_maxima(1 - best_left, left_rows, m), _maxima(1 - best_right, right_rows, m))
     first = np.zeros(m)
     for rows, near in ((left_rows, best_left), (right_rows, best_right)):
         is_first = np.append(True, rows[1:] != rows[:-1])[: len(rows)]
@@ -237,7 +237,7 @@ def _alike(scorer: Callable[..., float], left: NDArray, right: NDArray) -> NDArr
 
 
 def _contained(words: NDArray, texts: NDArray) -> NDArray[np.bool_]:
-    return np.fromiter((word in text for word, text in zip(words, texts, strict=True)), bool, len(words))
+    return np.fromiter(map(contains, texts, words), bool, len(words))
 
 
 def _row_numbers(matrix: sp.csr_array) -> NDArray[np.int64]:
@@ -253,9 +253,11 @@ def _of_first(weights: NDArray, matrix: sp.csr_array) -> NDArray[np.float32]:
 
 
 def _maxima(values: NDArray, groups: NDArray, n: int) -> NDArray[np.float64]:
-    """(n,) greatest value of each group, 0 for an empty one."""
+    """(n,) greatest value of each of the ascending groups, 0 for an empty one; no value is below 0."""
     maxima = np.zeros(n)
-    np.maximum.at(maxima, groups, values)
+    if len(groups):
+        starts = np.append(0, np.flatnonzero(groups[1:] != groups[:-1]) + 1)
+        maxima[groups[starts]] = np.maximum.reduceat(values, starts)
     return maxima
 
 
