@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint typecheck bench clean
+.PHONY: demo test lint typecheck bench bench-accuracy bench-few-labels clean
 
 demo: .venv/installed ## the whole job on data made from a seed
 	$(BIN)/siamese demo
@@ -16,9 +16,15 @@ lint: .venv/installed-test
 typecheck: .venv/installed-test
 	$(BIN)/mypy
 
-bench: .venv/installed-test ## figures on the public benchmarks of ../shared/data
-	$(BIN)/python benchmarks/accuracy.py
+bench: bench-accuracy bench-few-labels ## figures on the public benchmarks of ../shared/data
+	$(BIN)/python benchmarks/verifier_speed.py
 	$(BIN)/python benchmarks/whole_tables.py
+
+bench-accuracy: .venv/installed-bench ## test F1 beside published matchers: half an hour on two cores
+	$(BIN)/python benchmarks/accuracy.py --out benchmarks/results
+
+bench-few-labels: .venv/installed-bench ## test F1 against the number of labelled pairs
+	$(BIN)/python benchmarks/few_labels.py --out benchmarks/results
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -27,6 +33,10 @@ bench: .venv/installed-test ## figures on the public benchmarks of ../shared/dat
 
 .venv/installed-test: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,transformer]'
+	touch $@
+
+.venv/installed-bench: .venv/installed-test
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,transformer,bench]'
 	touch $@
 
 clean:
