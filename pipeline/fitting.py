@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from siamese.pairs import Pairs
 from siamese.profiles import Profiles, document_frequency, word_fields
 from siamese.schema import Schema
 from siamese.settings import TrainingConfig
-from siamese.towers import Tower, build_tower
+from siamese.towers import Features, Tower, build_tower
 from siamese.training import Entities, Epoch, pair_distances, train_tower
 from siamese.verifier import Verifier
 
@@ -82,45 +82,42 @@ def fit_encoder(
             return valid
         return valid + entities.mine(network.embed(features).numpy(), mined_valid, config.mined_per_record)
 
-    untrained_held_out = with_mined_valid()
-    untrained = pair_distances(network.embed(features), untrained_held_out, config.energy)
-    folds = _folds(texts, train, valid, entities, config, network)
+    choosing = with_mined_valid()
+    untrained = average_precision(pair_distances(network.embed(features), choosing, config.energy), choosing.is_match)
+    apart = entities is not None or 2 * len(np.intersect1d(train.rows(), valid.rows())) < len(valid.rows())
+    # Where the mean of the folds' towers is the tower, no pair need be kept from all of them: each is judged by one that it did not teach.
+    learned, miners = train, entities
+    if network.averages:
+        learned = train + valid
+        miners = entities and replace(entities, rows=np.union1d(entities.rows, mined_valid))
+    folds = _folds(texts, learned, apart, miners, config, network)
     if folds is None:
-        told = (lambda epoch, epochs: on_epoch(epoch, epoch.epoch / epochs)) if on_epoch else None
-        trained = train_tower(network, features, train, untrained_held_out, config, entities=entities, on_epoch=told)
-        crossed = CrossFitted.without_folds(trained)
-    else:
-        crossed = cross_fit(
-            network, features, train, untrained_held_out, folds, config, entities=entities, on_epoch=on_epoch
-        )
+        learned, miners = train, entities
+    crossed = _train(network, features, learned, choosing, folds, config, miners, on_epoch)
 
-    held_out = with_mined_valid()
-    pairs = held_out + crossed.pairs
-    distances = np.concatenate(
-        [pair_distances(network.embed(features), held_out, config.energy), crossed.distances]
-    ).astype(np.float64)
-    margin_distances = distances / crossed.margin
-    random = np.random.default_rng(config.seed)
-    evidence = pool_evidence(held_out.is_match, crossed.pairs.is_match, random)
+    pairs, distances, fold_of = crossed.pairs, crossed.distances, crossed.folds
+    like_valid = (crossed.places >= len(train)) | (entities is not None)
+    if learned is train:
+        held_out = with_mined_valid()
+        pairs = pairs + held_out
+        distances = np.append(distances, pair_distances(network.embed(features), held_out, config.energy))
+        fold_of = np.append(fold_of, np.full(len(held_out), -1))
+        like_valid = np.append(like_valid, np.ones(len(held_out), bool))
+    margin_distances = distances.astype(np.float64) / crossed.margin
+    evidence = pool_evidence(pairs.is_match, like_valid, np.random.default_rng(config.seed))
     calibration = Calibration.fit(margin_distances[evidence], pairs.is_match[evidence])
-    measured = {
-        "untrained": average_precision(untrained, untrained_held_out.is_match),
-        "distance": average_precision(margin_distances[: len(held_out)], held_out.is_match),
+    precision = {
+        "untrained": untrained,
+        "distance": average_precision(margin_distances[like_valid], pairs.is_match[like_valid]),
     }
     verifier = None
     if config.verifier != "none" and folds is not None and word_fields(schema):
         idf = document_frequency(schema.select(known), schema)
+        comparison = Comparison(Profiles.of(texts, schema, idf), pairs.left, pairs.right)
         verifier, doubts = Verifier.fit(
-            schema,
-            idf,
-            Comparison(Profiles.of(texts, schema, idf), pairs.left, pairs.right),
-            margin_distances,
-            pairs.is_match,
-            np.concatenate([np.full(len(held_out), -1), crossed.folds]),
-            evidence,
-            config.seed,
+            schema, idf, comparison, margin_distances, pairs.is_match, fold_of, evidence, config.seed
         )
-        measured["verifier"] = average_precision(doubts[: len(held_out)], held_out.is_match)
+        precision["verifier"] = average_precision(doubts[like_valid], pairs.is_match[like_valid])
     metrics = {
         "pairs": {
             "path": labelled.path,
@@ -128,7 +125,7 @@ def fit_encoder(
             "split": "given" if labelled.has_split else "by entity",
         },
         "train": {"pairs": len(train), "matches": train.n_matches},
-        "valid": {"pairs": len(valid), "matches": valid.n_matches, "average_precision": measured},
+        "valid": {"pairs": len(valid), "matches": valid.n_matches, "average_precision": precision},
         "calibration": calibration.summary(),
         "verifier": verifier.summary() if verifier else None,
         "labelled_both_ways": int(data.conflict.sum()),
@@ -139,6 +136,23 @@ def fit_encoder(
         },
     }
     return SiameseEncoder(network, config.energy, crossed.margin, calibration, config, metrics, verifier=verifier)
+
+
+def _train(
+    network: Tower,
+    features: Features,
+    train: Pairs,
+    choosing: Pairs,
+    folds: Folds | None,
+    config: TrainingConfig,
+    entities: Entities | None,
+    on_epoch: Callable[[Epoch, float], None] | None,
+) -> CrossFitted:
+    if folds is not None:
+        return cross_fit(network, features, train, choosing, folds, config, entities=entities, on_epoch=on_epoch)
+    told = (lambda epoch, epochs: on_epoch(epoch, epoch.epoch / epochs)) if on_epoch else None
+    trained = train_tower(network, features, train, choosing, config, entities=entities, on_epoch=told)
+    return CrossFitted.without_folds(trained)
 
 
 def _check_classes(train: Pairs, valid: Pairs, labelled: LabelledPairs, config: TrainingConfig) -> None:
@@ -153,28 +167,27 @@ def _check_classes(train: Pairs, valid: Pairs, labelled: LabelledPairs, config: 
 
 
 def _folds(
-    texts: pa.Table, train: Pairs, valid: Pairs, entities: Entities | None, config: TrainingConfig, tower: Tower
+    texts: pa.Table, learned: Pairs, apart: bool, entities: Entities | None, config: TrainingConfig, tower: Tower
 ) -> Folds | None:
-    """Folds that lie to each other as valid lies to train: of other entities, or of other pairs among the same records.
+    """Folds that lie to each other as valid lies to train: of other entities (``apart``), or of other pairs among the same records.
 
     None where nothing asks for them, or there are too few pairs.
     """
     if config.verifier == "none" and not tower.averages:
         return None
     n = texts.num_rows
-    apart = entities is not None or 2 * len(np.intersect1d(train.rows(), valid.rows())) < len(valid.rows())
     if apart:
-        entity = entities_of(train, n) if entities is None else entities.of
+        entity = entities_of(learned, n) if entities is None else entities.of
         groups, matched = entity, np.bincount(entity, minlength=n)[entity] > 1
     else:
         content = np.unique(content_keys(texts), axis=0, return_inverse=True)[1].reshape(n)
-        left, right = content[train.left], content[train.right]
-        groups, matched = np.minimum(left, right) * n + np.maximum(left, right), train.is_match == 1
+        left, right = content[learned.left], content[learned.right]
+        groups, matched = np.minimum(left, right) * n + np.maximum(left, right), learned.is_match == 1
     for count in range(config.folds or tower.config.folds, 1, -1):
         dealt = deal_folds(groups, matched, count, config.seed)
-        folds = Folds(count, dealt[train.left], dealt) if apart else Folds(count, dealt)
+        folds = Folds(count, dealt[learned.left], dealt) if apart else Folds(count, dealt)
         matches, others = (
-            np.bincount(folds.of_pairs[train.is_match == label], minlength=count) > 0 for label in (1, 0)
+            np.bincount(folds.of_pairs[learned.is_match == label], minlength=count) > 0 for label in (1, 0)
         )
         if matches.all() and (others.all() or entities is not None):
             return folds

@@ -94,9 +94,8 @@ class LabelledPairs:
                     f"{int(unknown.sum())} of {len(rows)} pairs of '{self.path}' name a {name} that is not among the records, "
                     f"first '{self.frame[name].iloc[first]}' in row {first + 1}: give the records that the pairs were made from"
                 )
-        return Pairs(
-            found["left_id"].astype(np.int64), found["right_id"].astype(np.int64), self.frame["label"].to_numpy()
-        )
+        right = found["right_id"].astype(np.int64) + (0 if right_ids is None else len(ids))
+        return Pairs(found["left_id"].astype(np.int64), right, self.frame["label"].to_numpy())
 
 
 def contradicted(pairs: Pairs) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
@@ -26,6 +27,7 @@ SUFFIXES = {
     ".ndjson": "json",
     ".json": "json",
 }
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # a row number that pandas left in the file: no record says it
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 Filesystem: TypeAlias = Any  # fsspec's
@@ -63,6 +65,7 @@ class Records:
         path = str(path)
         filesystem, files = _find(path)
         columns = list(dict.fromkeys(name for file in files for name in _header(filesystem, file)))
+        columns = [name for name in columns if not _PANDAS_INDEX.fullmatch(name)]
         if not columns:
             raise DataError(f"'{path}' has no records")
         if id_column not in columns:

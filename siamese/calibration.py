@@ -105,23 +105,24 @@ class Calibration(BaseModel):
 
 
 def pool_evidence(
-    held_out: NDArray[np.int8], out_of_fold: NDArray[np.int8], random: np.random.Generator
+    is_match: NDArray[np.int8], like_valid: NDArray[np.bool_], random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Held-out pairs with as many out-of-fold training pairs as have the same share of matches, which decides what a precision is.
+    """Which pairs to calibrate with: those that are drawn as the valid pairs are, and as many of the others as have the same share
+    of matches, which decides what a precision is.
 
     Args:
-        held_out, out_of_fold: (h,) and (o,) labels.
+        is_match: (n,) labels.
+        like_valid: (n,) whether a pair was drawn as the valid ones.
 
     Returns:
-        Ascending places in the two laid end to end: all of the first, a random choice of the second.
+        Ascending places; of the others a random choice.
     """
-    places = [np.arange(len(held_out))]
-    by_label = [len(held_out) + np.flatnonzero(out_of_fold == label) for label in (0, 1)]
-    share = [np.mean(held_out == label) for label in (0, 1)]
-    total = min(len(some) / part for some, part in zip(by_label, share, strict=True) if part > 0)
-    for some, part in zip(by_label, share, strict=True):
-        places.append(random.permutation(some)[: round(total * part)])
-    return np.sort(np.concatenate(places))
+    labels = np.unique(is_match[like_valid])
+    others = [random.permutation(np.flatnonzero(~like_valid & (is_match == label))) for label in labels]
+    shares = [np.mean(is_match[like_valid] == label) for label in labels]
+    total = min(len(some) / share for some, share in zip(others, shares, strict=True))
+    chosen = [some[: round(total * share)] for some, share in zip(others, shares, strict=True)]
+    return np.sort(np.concatenate([np.flatnonzero(like_valid), *chosen]))
 
 
 def _fit_logistic(x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[float, float]:

@@ -51,6 +51,7 @@ class CrossFitted:
         margin: the same for every tower.
         trained: of each fold's tower and, where weights were not averaged, of the last one.
         pairs: the training pairs and the imposites mined in each fold, m in all.
+        places: (m,) int64 which training pair each is, -1 for a mined one.
         folds: (m,) int64 fold of each.
         distances: (m,) float32 energies, each by the tower that was trained without the pair's fold.
     """
@@ -58,6 +59,7 @@ class CrossFitted:
     margin: float
     trained: tuple[Trained, ...]
     pairs: Pairs
+    places: NDArray[np.int64]
     folds: NDArray[np.int64]
     distances: NDArray[np.float32]
 
@@ -65,7 +67,8 @@ class CrossFitted:
     def without_folds(cls, trained: Trained) -> "CrossFitted":
         """One tower, trained on all pairs: none of them has a distance that is out of fold."""
         none = np.empty(0, np.int64)
-        return cls(trained.margin, (trained,), Pairs(none, none, none.astype(np.int8)), none, none.astype(np.float32))
+        nothing = Pairs(none, none, none.astype(np.int8))
+        return cls(trained.margin, (trained,), nothing, none, none, none.astype(np.float32))
 
 
 def deal_folds(groups: NDArray[np.int64], is_match: NDArray, folds: int, seed: int) -> NDArray[np.int64]:
@@ -130,7 +133,7 @@ def cross_fit(
         return replace(trained, history=tuple(replace(epoch, fold=fold) for epoch in trained.history))
 
     towers: list[Trained] = []
-    pairs, fold_of, distances = [], [], []
+    pairs, places, fold_of, distances = [], [], [], []
     total: dict[str, torch.Tensor] = {}
     for fold in range(folds.count):
         held = train.take(folds.of_pairs == fold)
@@ -143,6 +146,8 @@ def cross_fit(
         embeddings = tower.embed(features)
         if mining is not None:
             held = held + mining.mine(embeddings.numpy(), rows, config.mined_per_record)
+        labelled = np.flatnonzero(folds.of_pairs == fold)
+        places.append(np.concatenate([labelled, np.full(len(held) - len(labelled), -1)]))
         pairs.append(held)
         fold_of.append(np.full(len(held), fold))
         distances.append(pair_distances(embeddings, held, config.energy))
@@ -153,5 +158,11 @@ def cross_fit(
         tower.eval()
     else:
         towers.append(train_part(folds.count, train, valid, mining))
-    every = Pairs.concat(pairs)
-    return CrossFitted(towers[0].margin, tuple(towers), every, np.concatenate(fold_of), np.concatenate(distances))
+    return CrossFitted(
+        margin=towers[0].margin,
+        trained=tuple(towers),
+        pairs=Pairs.concat(pairs),
+        places=np.concatenate(places),
+        folds=np.concatenate(fold_of),
+        distances=np.concatenate(distances),
+    )

@@ -18,7 +18,7 @@ class TrainingConfig(BaseModel):
     batch_size: int | None = Field(None, ge=1)  # pairs a step
     learning_rate: float | None = Field(None, gt=0)
     patience: int = Field(
-        5, ge=1
+        3, ge=1
     )  # epochs without a better average precision on the valid pairs, after which training ends
     balance: float = Field(
         0.0, ge=0, le=1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline import stages
@@ -168,6 +169,10 @@ def test_link(tmp_path, encoder, larger, only_one):
     }
     flagged = pairs[pairs["is_match"]]
     found = set(zip(flagged["left_id"], flagged["right_id"], strict=True))
+    pd.DataFrame(sorted(expected), columns=["left_id", "right_id"]).to_csv(tmp_path / "truth.csv", index=False)
+    scores = stages.evaluate(run, str(tmp_path / "truth.csv"), run / "left", run / "right")["pairs"]
+    assert scores["precision"] == len(found & expected) / len(found)
+    assert scores["recall"] == len(found & expected) / len(expected)
     assert len(clusters) == 260 and set(clusters["side"]) == {"left", "right"} and not (run / "unique.parquet").exists()
     if only_one:
         assert (
@@ -178,6 +183,15 @@ def test_link(tmp_path, encoder, larger, only_one):
         assert clusters["cluster_size"].max() == 2 and (clusters["cluster_size"] == 2).sum() == 2 * len(flagged)
     else:
         assert found == expected
+
+
+def test_a_row_number_that_pandas_left_is_no_column(tmp_path):
+    frame = corpus(30, 1).sample(frac=1, random_state=0).rename_axis(None)
+    frame.to_parquet(tmp_path / "records.parquet")
+    assert "__index_level_0__" in pq.read_schema(tmp_path / "records.parquet").names
+    records = Records.open(str(tmp_path / "records.parquet"))
+    assert records.columns == tuple(frame.columns)
+    assert [name for batch in records.batches() for name in batch.column_names] == list(frame.columns)
 
 
 def test_one_to_one_takes_the_best_sum():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.metrics import f1_score, precision_score
 
-from siamese.calibration import Calibration
+from siamese.calibration import Calibration, pool_evidence
 from siamese.errors import DataError, SettingsError
 
 # Whole hundredths: many ties, and always room between two different distances.
@@ -141,3 +141,22 @@ def test_it_survives_json_and_refuses_a_rising_slope() -> None:
     assert calibration.summary() == {"max_distance": calibration.max_distance, "pairs": 4, "matches": 2}
     with pytest.raises(ValidationError):
         Calibration.model_validate({**calibration.model_dump(), "slope": 0.5})
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=4, max_size=80), st.integers(0, 5))
+def test_evidence_keeps_all_valid_pairs_and_their_share_of_matches(pairs, seed) -> None:
+    is_match, like_valid = (np.array(column) for column in zip(*pairs, strict=True))
+    assume(like_valid.any())
+    is_match = is_match.astype(np.int8)
+    chosen = pool_evidence(is_match, like_valid, np.random.default_rng(seed))
+    assert (np.diff(chosen) > 0).all()
+    assert set(np.flatnonzero(like_valid)) <= set(chosen)
+    others = chosen[~like_valid[chosen]]
+    share = is_match[like_valid].mean()
+    assert abs(is_match[others].sum() - share * len(others)) <= 1
+    # One class of the others is used up: no more of them could be taken.
+    left = np.setdiff1d(np.flatnonzero(~like_valid), others)
+    used_up = [
+        label for label in (0, 1) if np.mean(is_match[like_valid] == label) > 0 and not (is_match[left] == label).any()
+    ]
+    assert used_up

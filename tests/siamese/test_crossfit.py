@@ -85,9 +85,10 @@ def test_mined_imposites_come_from_the_fold_that_its_tower_did_not_see() -> None
     settings = config(epochs=2, negatives="mined", mined_per_record=2)
     crossed = cross_fit(tower, features, TRAIN, VALID, folds, settings, entities=entities)
     assert len(crossed.pairs) > len(TRAIN)
-    mined = np.ones(len(crossed.pairs), bool)
-    for fold in range(2):
-        mined[np.flatnonzero(crossed.folds == fold)[: int((folds.of_pairs == fold).sum())]] = False
+    mined = crossed.places < 0
+    labelled = crossed.pairs.take(~mined)
+    np.testing.assert_array_equal(labelled.left, TRAIN.left[crossed.places[~mined]])
+    assert sorted(crossed.places[~mined]) == list(range(len(TRAIN)))
     assert (crossed.pairs.is_match[mined] == 0).all()
     for side in (crossed.pairs.left, crossed.pairs.right):
         np.testing.assert_array_equal(of_records[side[mined]], crossed.folds[mined])
