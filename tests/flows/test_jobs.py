@@ -16,6 +16,7 @@ from pipeline.synthetic import make_corpus
 from siamese.encoder import SiameseEncoder
 from siamese.errors import ArtifactError, SettingsError
 from siamese.folders import check_manifest
+from siamese.schema import as_table
 from siamese.settings import TrainingConfig
 
 
@@ -160,6 +161,47 @@ def test_the_command_line_prints_one_json_object(job, tmp_path):
     result = json.loads(done.stdout)
     pairs = pd.read_parquet(job / "pairs.parquet")
     assert result["split"] == "test" and result["pairs"] == (pairs["split"] == "test").sum()
+
+
+def test_without_the_verifier_the_distance_decides(job, tmp_path):
+    command = [sys.executable, "-m", "flows.cli", "evaluate", "model", "records.parquet", "pairs.parquet", "--json"]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"}
+    said = {}
+    for choice in ("none", "nosuch"):
+        done = subprocess.run(
+            [*command, "--verifier", choice], cwd=job, capture_output=True, text=True, env=environment
+        )
+        said[choice] = (done.returncode, done.stdout, done.stderr)
+    result = json.loads(said["none"][1])
+    model = SiameseEncoder.load(job / "model")
+    assert result["decided_by"] == "distance" and result["max_distance"] == model.calibration.max_distance
+    assert said["nosuch"][0] == 2 and "there is no verifier 'nosuch'" in said["nosuch"][2]
+    with embedded_server():
+        from flows.dedupe import dedupe
+        from flows.train import train
+
+        config = TrainingConfig(epochs=2, verifier="none")
+        train(str(job / "records.parquet"), str(job / "pairs.parquet"), str(tmp_path / "plain"), config=config)
+        summary = dedupe(str(job / "model"), str(job / "records.parquet"), str(tmp_path / "run"), verifier=False)
+    assert not (tmp_path / "plain" / "verifier").exists()
+    assert SiameseEncoder.load(tmp_path / "plain").verifier is None
+    pairs = pd.read_parquet(tmp_path / "run" / "pairs.parquet")
+    assert summary["decided_by"] == "distance"
+    assert (pairs["is_match"] == (pairs["margin_distance"] <= summary["max_distance"])).all()
+
+
+def test_a_run_says_what_the_verifier_says(job):
+    """The run's probabilities are those of the model's verifier, asked pair by pair."""
+    model, records = SiameseEncoder.load(job / "model"), pd.read_parquet(job / "records.parquet")
+    pairs = pd.read_parquet(job / "run" / "pairs.parquet")
+    pairs = pairs[pairs["distance"] > 0].sample(80, random_state=0)
+    rows = pd.Series(np.arange(len(records)), records["record_id"])
+    left, right = rows.loc[pairs["left_id"]].to_numpy(), rows.loc[pairs["right_id"]].to_numpy()
+    texts = model.schema.select(as_table(records))
+    assert model.verifier is not None
+    doubts = model.verifier.doubt(model.verifier.profile(texts), left, right, pairs["margin_distance"].to_numpy())
+    np.testing.assert_allclose(pairs["probability"], model.verifier.calibration.probability(doubts), rtol=1e-4)
+    np.testing.assert_array_equal(pairs["is_match"], doubts <= model.verifier.calibration.at_precision(0.9))
 
 
 def test_evaluate_sees_only_the_split_it_is_asked_for(job, tmp_path):
