@@ -153,16 +153,17 @@ def verifier_alone(data: TrainingSet, id_column: str, seed: int) -> float:
     texts = schema.select(data.records)
     idf = document_frequency(texts.take(pa.array((train + valid).rows())), schema)
     profiles = Profiles.of(texts, schema, idf)
-    folds = deal_folds(np.minimum(train.left, train.right) * len(texts) + train.right, train.is_match, 4, seed)
-    known = valid + train
-    evidence = pool_evidence(valid.is_match, train.is_match, np.random.default_rng(seed))
+    known = train + valid
+    left, right = np.minimum(known.left, known.right), np.maximum(known.left, known.right)
+    folds = deal_folds(left * len(texts) + right, known.is_match, 4, seed)
+    evidence = pool_evidence(known.is_match, np.arange(len(known)) >= len(train), np.random.default_rng(seed))
     verifier, _ = Verifier.fit(
         schema,
         idf,
         Comparison(profiles, known.left, known.right),
         np.zeros(len(known)),
         known.is_match,
-        np.concatenate([np.full(len(valid), -1), folds]),
+        folds,
         evidence,
         seed,
     )
