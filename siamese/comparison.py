@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import JaroWinkler
 
+from siamese.features import take_ragged
 from siamese.profiles import Profiles, amount_fields, word_fields
 from siamese.schema import Kind, Schema
 
@@ -101,13 +102,13 @@ class Comparison:
         found_longest, found, only, only_longest, left_over = np.zeros(m), [], [], [], []
         for rows, joined in ((self.left, joined_right), (self.right, joined_left)):
             codes = p.coded[rows]
-            pair = _row_numbers(codes)
+            pair = row_numbers(codes)
             is_found = _contained(p.codes[codes.indices], joined[pair])
             found_longest = np.maximum(found_longest, _maxima(lengths[codes.indices] * is_found, pair, m))
             found.append(np.bincount(pair[is_found], minlength=m))
             only.append(np.bincount(pair[~is_found], minlength=m))
             only_longest.append(_maxima(lengths[codes.indices] * ~is_found, pair, m))
-            left_over.append((p.codes[codes.indices[~is_found]], pair[~is_found]))
+            left_over.append(_first_few(p.codes[codes.indices[~is_found]], pair[~is_found]))
         alike = _best_alike(left_over[0], left_over[1], m)
         return [found_longest, np.maximum(*found), *_ordered(*only), *_ordered(*only_longest), alike.best]
 
@@ -176,10 +177,7 @@ def _odd_words(
     m = only_left.shape[0]
     sides, rarest = [], []
     for only, joined in ((only_left, joined_right), (only_right, joined_left)):
-        place = np.arange(len(only.indices)) - np.repeat(only.indptr[:-1], np.diff(only.indptr))
-        kept = np.flatnonzero(place < ODD_WORDS)
-        row = _row_numbers(only)[kept]
-        word = only.indices[kept]
+        word, row = _first_few(only.indices, row_numbers(only))
         odd = ~_contained(p.words[word], joined[row])
         sides.append((p.words[word[odd]], row[odd]))
         rarest.append(_maxima(p.weights[word[odd]], row[odd], m))
@@ -194,22 +192,17 @@ def _only(left: sp.csr_array, right: sp.csr_array) -> list[NDArray]:
 
 
 def _best_alike(left_side: tuple[NDArray, NDArray], right_side: tuple[NDArray, NDArray], m: int) -> _Alike:
-    """Each word of a row against each of the same row on the other side, at most ODD_WORDS a side.
+    """Each word of a row against each of the same row on the other side.
 
     Args:
-        left_side, right_side: words, and the row of each, ascending.
+        left_side, right_side: words, few a row, and the row of each, ascending.
         m: rows.
     """
-    (left, left_rows), (right, right_rows) = _first_few(*left_side), _first_few(*right_side)
+    (left, left_rows), (right, right_rows) = left_side, right_side
     right_counts = np.bincount(right_rows, minlength=m)
-    right_starts = np.cumsum(right_counts) - right_counts
-    partners = right_counts[left_rows]
-    a = np.repeat(np.arange(len(left)), partners)
-    b = (
-        np.repeat(right_starts[left_rows], partners)
-        + np.arange(len(a))
-        - np.repeat(np.cumsum(partners) - partners, partners)
-    )
+    right_offsets = np.concatenate(([0], np.cumsum(right_counts)))
+    b, partners = take_ragged(np.arange(len(right)), right_offsets, left_rows)
+    a = np.repeat(np.arange(len(left)), np.diff(partners))
     alike = _alike(JaroWinkler.normalized_similarity, left[a], right[b])
     order = np.argsort(b, kind="stable")
     best_left, best_right = _maxima(alike, a, len(left)), _maxima(alike[order], b[order], len(right))
@@ -224,6 +217,7 @@ def _best_alike(left_side: tuple[NDArray, NDArray], right_side: tuple[NDArray, N
 
 
 def _first_few(words: NDArray, rows: NDArray) -> tuple[NDArray, NDArray]:
+    """The first ODD_WORDS words of each row, and their rows, ascending."""
     starts = np.searchsorted(rows, rows)
     kept = np.arange(len(rows)) - starts < ODD_WORDS
     return words[kept], rows[kept]
@@ -240,7 +234,8 @@ def _contained(words: NDArray, texts: NDArray) -> NDArray[np.bool_]:
     return np.fromiter(map(contains, texts, words), bool, len(words))
 
 
-def _row_numbers(matrix: sp.csr_array) -> NDArray[np.int64]:
+def row_numbers(matrix: sp.csr_array) -> NDArray[np.int64]:
+    """The row of each stored element."""
     return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 

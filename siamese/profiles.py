@@ -58,9 +58,6 @@ class Profiles:
     amounts: NDArray[np.float64]
     missing: NDArray[np.bool_]
 
-    def __len__(self) -> int:
-        return len(self.joined)
-
     @classmethod
     def of(cls, texts: pa.Table, schema: Schema, idf: NDArray[np.float32]) -> "Profiles":
         """Profiles of records.

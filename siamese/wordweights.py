@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from siamese.comparison import Comparison
+from siamese.comparison import Comparison, row_numbers
 from siamese.features import HASH_BITS
 
 PENALTY = 0.3  # scikit-learn's C: thousands of words meet few pairs; a tenth of it does as well
@@ -45,7 +45,7 @@ class WordWeights:
     @staticmethod
     def _sums(weights: NDArray, cells: sp.csr_array, ids: NDArray[np.int64], n_fields: int) -> NDArray[np.float64]:
         """(rows,) sums over the fields and words of each record or pair, whose fields are rows of ``cells``."""
-        row = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
+        row = row_numbers(cells)
         said = weights[row % n_fields, ids[cells.indices]].astype(np.float64)
         return np.bincount(row // n_fields, said, cells.shape[0] // n_fields).astype(np.float64)
 
@@ -73,7 +73,7 @@ def _design(comparison: Comparison) -> tuple[sp.csr_matrix, NDArray[np.int64]]:
     ids, column_of = np.unique(p.ids, return_inverse=True)
     parts = []
     for cells in (shared, unshared):
-        row = np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
+        row = row_numbers(cells)
         columns = (row % n_fields) * len(ids) + column_of[cells.indices]
         parts.append(sp.csr_array((np.ones(len(row)), (row // n_fields, columns)), shape=(m, n_fields * len(ids))))
     design = sp.csr_matrix(sp.hstack(parts))

@@ -102,7 +102,7 @@ def test_a_run_flags_what_the_verifier_says_among_the_candidates(encoder, tmp_pa
     apart = np.linalg.norm(embedded[:, None] - embedded, axis=2) / encoder.margin
     distinct = {name: number for number, name in reversed(list(enumerate(NAMES)))}
     kept = np.array(sorted(distinct.values()))
-    expected = {(0, 0)} - {(0, 0)}
+    expected: set[tuple[str, str]] = set()
     limit = encoder.calibration.max_distance
     for a in range(len(NAMES)):
         others = kept[kept != distinct[NAMES[a]]]

@@ -19,7 +19,7 @@ RANDOM = np.random.default_rng(7)
 N = 400
 
 
-def corpus() -> tuple[pa.Table, Comparison, np.ndarray]:
+def corpus() -> tuple[np.ndarray, Comparison, np.ndarray, pa.Table]:
     """N things, each listed twice; imposites differ in the one code alone, or in "refurbished", which says all here."""
     makers = RANDOM.choice(["sony", "bose", "canon", "denon"], N)
     codes = RANDOM.integers(100, 999, N)
