@@ -22,7 +22,9 @@ app = typer.Typer(
 Id = Annotated[str, typer.Option("--id", help="Column that names a record.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 MaxDistance = Annotated[float | None, typer.Option(help="Flag pairs up to this distance, in margin units.")]
-MinPrecision = Annotated[float | None, typer.Option(help="Flag as far as this precision held on the held-out pairs.")]
+MinPrecision = Annotated[float | None, typer.Option(help="Flag as far as this precision can be promised.")]
+MinRecall = Annotated[float | None, typer.Option(help="Flag as far as this recall asks for, if it can be promised.")]
+Confidence = Annotated[float, typer.Option(help="Of the promise.")]
 Truth = Annotated[str | None, typer.Option(help="File of all true pairs, to measure the run against.")]
 Verifier = Annotated[str | None, typer.Option(help="none: the distance alone decides. Else the model's verifier does.")]
 IndexKind = Annotated[str, typer.Option(help="auto, flat, ivf or ivfpq.")]
@@ -172,6 +174,8 @@ def dedupe(
     records: str,
     out: Annotated[str, typer.Option(help="Run folder to write.")],
     min_precision: MinPrecision = None,
+    min_recall: MinRecall = None,
+    confidence: Confidence = 0.95,
     max_distance: MaxDistance = None,
     verifier: Verifier = None,
     truth: Truth = None,
@@ -189,6 +193,8 @@ def dedupe(
         out,
         max_distance=max_distance,
         min_precision=min_precision,
+        min_recall=min_recall,
+        confidence=confidence,
         verifier=_asked(verifier),
         truth=truth,
         index_kind=index_kind,
@@ -205,6 +211,8 @@ def link(
     out: Annotated[str, typer.Option(help="Run folder to write.")],
     one_to_one: Annotated[bool, typer.Option(help="Match each record at most once.")] = False,
     min_precision: MinPrecision = None,
+    min_recall: MinRecall = None,
+    confidence: Confidence = 0.95,
     max_distance: MaxDistance = None,
     verifier: Verifier = None,
     truth: Truth = None,
@@ -224,6 +232,8 @@ def link(
         one_to_one=one_to_one,
         max_distance=max_distance,
         min_precision=min_precision,
+        min_recall=min_recall,
+        confidence=confidence,
         verifier=_asked(verifier),
         truth=truth,
         index_kind=index_kind,
@@ -288,6 +298,15 @@ def query(
         beside.replace(out)
     else:
         show.neighbours(found)
+
+
+@app.command()
+def verify(run: str, as_json: Json = False) -> None:
+    """Recompute what a run promises from its files."""
+    from flows import show
+    from pipeline.certificate import verify_run
+
+    _print(verify_run(Path(run)), as_json, show.verified)
 
 
 @app.command()

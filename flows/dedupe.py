@@ -1,6 +1,7 @@
 """Flow ``dedupe``: every duplicate in one corpus."""
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ from prefect import flow
 
 from flows import stage_tasks
 from pipeline import stages
+from pipeline.decision import Threshold
 from pipeline.index import IndexKind
-from pipeline.judging import Threshold
 from pipeline.records import Records
 from siamese.folders import check_writable, new_folder, write_manifest
 
@@ -22,6 +23,8 @@ def dedupe(
     *,
     max_distance: float | None = None,
     min_precision: float | None = None,
+    min_recall: float | None = None,
+    confidence: float = 0.95,
     verifier: bool = True,
     truth: str | None = None,
     index_kind: str = "auto",
@@ -34,7 +37,9 @@ def dedupe(
         records: file, folder, glob or URL.
         out: run folder to write.
         max_distance: flag pairs up to here, in margin units, by the distance alone.
-        min_precision: flag as far as this precision was kept on the held-out pairs.
+        min_precision: flag as far as this precision can be promised; refused where it cannot.
+        min_recall: flag as far as this recall asks for, if it can be promised.
+        confidence: of the promise, over draws of the held-out pairs.
         verifier: whether the model's verifier decides, if it has one; else the distance alone.
         truth: file of all true pairs, to measure the run against.
         index_kind: auto, flat, ivf or ivfpq.
@@ -43,7 +48,7 @@ def dedupe(
     Raises:
         SiameseError: the input does not do, or ``out`` cannot be written.
     """
-    threshold = Threshold(max_distance, min_precision, verifier)
+    threshold = Threshold(max_distance, min_precision, min_recall, confidence, verifier)
     return run_job("dedupe", model, records, None, out, threshold, truth, index_kind, id_column, one_to_one=False)
 
 
@@ -77,7 +82,7 @@ def run_job(
         left_folder, right_folder = work[0], work[1] if len(work) > 1 else None
         matched = stage_tasks.match(model, run, left_folder, right_folder, threshold, one_to_one)
         clustered = stage_tasks.cluster(model, run, left_folder, right_folder, sources[0], one_to_one)
-        evaluation = stage_tasks.evaluate(run, truth, left_folder, right_folder) if truth else None
+        evaluation = stage_tasks.evaluate(model, run, truth, left_folder, right_folder, threshold) if truth else None
         done = {
             "embed": embedded[0],
             "embed right": embedded[-1],
@@ -108,12 +113,7 @@ def run_job(
         done["report"] = stage_tasks.finish(run, summary, model, sources[0], sources[1] if right is not None else None)
         for folder in work:
             shutil.rmtree(folder)
-        settings = {
-            "max_distance": threshold.max_distance,
-            "min_precision": threshold.min_precision,
-            "verifier": threshold.verifier,
-            "one_to_one": one_to_one,
-        }
+        settings = {**asdict(threshold), "one_to_one": one_to_one}
         manifest = {
             "model": encoder.fingerprint,
             "settings": {**settings, "index_kind": index_kind, "id_column": id_column},

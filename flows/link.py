@@ -5,7 +5,7 @@ from typing import Any
 from prefect import flow
 
 from flows.dedupe import run_job
-from pipeline.judging import Threshold
+from pipeline.decision import Threshold
 
 
 @flow
@@ -18,6 +18,8 @@ def link(
     one_to_one: bool = False,
     max_distance: float | None = None,
     min_precision: float | None = None,
+    min_recall: float | None = None,
+    confidence: float = 0.95,
     verifier: bool = True,
     truth: str | None = None,
     index_kind: str = "auto",
@@ -31,5 +33,5 @@ def link(
 
     The other arguments and the errors are those of ``dedupe``.
     """
-    threshold = Threshold(max_distance, min_precision, verifier)
+    threshold = Threshold(max_distance, min_precision, min_recall, confidence, verifier)
     return run_job("link", model, left, right, out, threshold, truth, index_kind, id_column, one_to_one=one_to_one)

@@ -40,6 +40,11 @@ def trained(result: dict[str, Any]) -> None:
     _figures(f"[bold]Model {result['model']}[/bold]", rows)
 
 
+def _with_interval(reliability: dict[str, Any], name: str) -> str:
+    low, high = reliability[f"{name}_interval"]
+    return f"{reliability[name]:.3f} (95%: {low:.3f} to {high:.3f})"
+
+
 def evaluated(result: dict[str, Any]) -> None:
     _figures(
         f"[bold]{result['split']} pairs[/bold]",
@@ -50,8 +55,17 @@ def evaluated(result: dict[str, Any]) -> None:
             ("recall", f"{result['recall']:.3f}"),
             ("F1", f"{result['f1']:.3f}"),
             ("average precision", f"{result['average_precision']:.3f}"),
+            ("calibration error", _with_interval(result["reliability"], "expected_calibration_error")),
+            ("Brier score", _with_interval(result["reliability"], "brier")),
         ],
     )
+    table = Table(title="probability against truth", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for name in ("probability", "pairs", "mean", "share of matches"):
+        table.add_column(name, justify="right")
+    for each in result["reliability"]["bins"]:
+        span = f"{each['low']:.2f} to {each['high']:.2f}"
+        table.add_row(span, f"{each['pairs']:,}", f"{each['probability']:.3f}", f"{each['matches']:.3f}")
+    _console().print(table)
 
 
 def indexed(result: dict[str, Any]) -> None:
@@ -80,6 +94,11 @@ def run(summary: dict[str, Any], folder: Path, records: str | None = None) -> No
         ),
         ("groups", f"{summary['clusters']:,}, the largest of {summary['largest_cluster']:,} records"),
     ]
+    for promise in summary["promises"]:
+        said = f"{promise['what']} of at least {promise['share']:g} with confidence {promise['confidence']:g}"
+        rows.append(("promised", f"{said}, if the labelled pairs are like these (certificate.json)"))
+    if summary["review"]:
+        rows.append(("to look at", f"{summary['review']:,} pairs whose probability is between 0.1 and 0.9"))
     if summary["empty_records"]:
         rows.append(("left alone", f"{summary['empty_records']:,} records with nothing to compare"))
     if summary["evaluation"]:
@@ -100,6 +119,17 @@ def run(summary: dict[str, Any], folder: Path, records: str | None = None) -> No
     _figures(f"[bold]{headline(summary)}[/bold]", rows)
     if records:
         examples(folder, records)
+
+
+def verified(result: dict[str, Any]) -> None:
+    evidence = result["evidence"]
+    rows = [
+        (f"{promise['what']} of at least {promise['share']:g}", f"with confidence {promise['confidence']:g}")
+        for promise in result["promises"]
+    ] or [("nothing", "was promised")]
+    rows.append(("evidence", f"{evidence['pairs']:,} held-out pairs, {evidence['matches']:,} of them genuine"))
+    rows += [("if", sentence) for sentence in result["assumptions"] if result["promises"]]
+    _figures(f"[bold]{result['run']}: the certificate follows from its files[/bold]", rows)
 
 
 def examples(folder: Path, records: str) -> None:

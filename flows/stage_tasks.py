@@ -7,7 +7,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pipeline import stages
-from pipeline.judging import Threshold
+from pipeline.decision import Threshold
 from pipeline.records import Records
 
 
@@ -47,8 +47,8 @@ def cluster(
 
 
 @task(**_RETRIES)
-def evaluate(run: Path, truth: str, left: Path, right: Path | None) -> dict[str, Any]:
-    return stages.timed(stages.evaluate, run, truth, left, right)
+def evaluate(model: str, run: Path, truth: str, left: Path, right: Path | None, threshold: Threshold) -> dict[str, Any]:
+    return stages.timed(stages.evaluate, model, run, truth, left, right, threshold)
 
 
 @task

@@ -1,6 +1,6 @@
 """Evaluation: a model against labelled pairs, and a whole run against the complete list of true pairs."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +9,22 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from sklearn.metrics import adjusted_rand_score
 
-from pipeline.judging import Judge, Judgement, Threshold
+from pipeline.decision import Decision, Judgement, Threshold
+from pipeline.embedding import Corpus, Encoder
+from pipeline.judging import Judge
 from pipeline.matching import PAIRS
 from pipeline.pairs import SPLITS, LabelledPairs, entities_of
 from pipeline.records import Records
 from pipeline.training_set import read_training_set
 from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError, SettingsError
+from siamese.evidence import independent_pairs
 from siamese.measures import average_precision
 from siamese.pairs import Pairs
+from siamese.promise import interval
+from siamese.reliability import Reliability
 
 
 def evaluate_encoder(
@@ -41,8 +47,7 @@ def evaluate_encoder(
         raise DataError(
             f"'{labelled.path}' has no pairs in split '{split}': name another with --split, or label pairs for it"
         )
-    judge = Threshold(verifier=verifier).judge(encoder)
-    judgement = judge_pairs(encoder, judge, data.records, pairs)
+    judge, decision, judgement = judge_pairs(encoder, Threshold(verifier=verifier), data.records, pairs)
     flagged = judgement.is_match
     right_ones = int((flagged & (pairs.is_match == 1)).sum())
     precision = right_ones / max(int(flagged.sum()), 1)
@@ -56,23 +61,45 @@ def evaluate_encoder(
         "recall": recall,
         "f1": 2 * right_ones / max(int(flagged.sum()) + pairs.n_matches, 1),
         "average_precision": average_precision(judgement.score, pairs.is_match),
-        **judge.describe(),
+        **decision.describe(judge),
+        "reliability": Reliability.of(judgement.probability, pairs.is_match).describe(),
         "labelled_both_ways": int(data.conflict[data.split == split].sum()),
     }
 
 
-def judge_pairs(encoder: SiameseEncoder, judge: Judge, records: pa.Table, pairs: Pairs) -> Judgement:
-    """What a model makes of pairs of rows of some records; no other record is read."""
+def judge_pairs(
+    encoder: SiameseEncoder, threshold: Threshold, records: pa.Table, pairs: Pairs
+) -> tuple[Judge, Decision, Judgement]:
+    """What a model makes of pairs of rows of some records, and by what; no other record is read."""
+    judge = threshold.judge(encoder)
     rows = pairs.rows()
     chosen, pairs = records.take(pa.array(rows)), pairs.renumber(rows)
     embeddings = encoder.encode(chosen)
     distances = encoder.margin_distance(encoder.energies(embeddings[pairs.left], embeddings[pairs.right]))
-    return judge.judge(distances, encoder.schema.select(chosen), pairs.left, pairs.right)
+    scores = judge.score(distances, encoder.schema.select(chosen), pairs.left, pairs.right)
+    decision = threshold.decide(judge.calibration)
+    return judge, decision, decision.judge(scores)
+
+
+@dataclass(frozen=True)
+class Missed:
+    """True pairs that a run did not flag, as records numbered over its corpora end to end.
+
+    Attributes:
+        pairs: the missed ones.
+        written: (m,) whether each is in ``pairs.parquet`` nevertheless, as no match.
+        true: how many true pairs there are, worth ``independent`` independent ones.
+    """
+
+    pairs: Pairs
+    written: NDArray[np.bool_]
+    true: int
+    independent: float
 
 
 def evaluate_run(
     run: Path, truth: str, left: pd.Index, right: pd.Index | None, cluster_id: NDArray[np.int64]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Missed]:
     """Pairs and clusters of a run against all true pairs; any pair not among them is taken as false.
 
     Args:
@@ -92,22 +119,68 @@ def evaluate_run(
         return np.minimum(one, other) * n + np.maximum(one, other)
 
     true_keys = np.unique(keys(true.left, true.right))
-    candidates = flagged = found = right_ones = 0
+    written, matched = np.zeros(len(true_keys), bool), np.zeros(len(true_keys), bool)
+    candidates = flagged = 0
     for batch in pq.ParquetFile(run / PAIRS).iter_batches(columns=["left_id", "right_id", "is_match"]):
         rows_left = left.get_indexer(batch["left_id"].to_pandas())
         rows_right = right_index.get_indexer(batch["right_id"].to_pandas()) + shift
         is_match = batch["is_match"].to_numpy(zero_copy_only=False)
-        is_true = np.isin(keys(rows_left, rows_right), true_keys)
-        candidates, flagged = candidates + len(is_true), flagged + int(is_match.sum())
-        found, right_ones = found + int(is_true.sum()), right_ones + int((is_true & is_match).sum())
-    pairs = _scores(right_ones, flagged, len(true_keys))
+        found = keys(rows_left, rows_right)
+        candidates, flagged = candidates + len(found), flagged + int(is_match.sum())
+        written |= np.isin(true_keys, found)
+        matched |= np.isin(true_keys, found[is_match])
+    pairs = _scores(int(matched.sum()), flagged, len(true_keys))
     pairs |= {
         "true_pairs": len(true_keys),
         "flagged": flagged,
         "candidates": candidates,
-        "candidate_recall": found / max(len(true_keys), 1),
+        "candidate_recall": int(written.sum()) / max(len(true_keys), 1),
     }
-    return {"pairs": pairs, "clusters": cluster_scores(cluster_id, entities_of(true, n))}
+    lost = true_keys[~matched]
+    missed = Missed(
+        Pairs(lost // n, lost % n, np.ones(len(lost), np.int8)),
+        written[~matched],
+        len(true_keys),
+        float(independent_pairs(true_keys // n, true_keys % n)[-1]) if len(true_keys) else 0.0,
+    )
+    return {"pairs": pairs, "clusters": cluster_scores(cluster_id, entities_of(true, n))}, missed
+
+
+def where_lost(
+    missed: Missed, encoder: Encoder, judge: Judge, limit: float, left: Corpus, right: Corpus | None
+) -> dict[str, Any]:
+    """Why true pairs were missed: each cause with its share of all true pairs and an interval (Clopper and Pearson, 95%).
+
+    Args:
+        judge: of the run, with its ``limit``.
+        left, right: the corpora that the run compared.
+    """
+    side, shift = right or left, 0 if right is None else len(left.ids)
+    left_rows, right_rows = left.rows[missed.pairs.left], side.rows[missed.pairs.right - shift]
+    known = np.flatnonzero((left_rows >= 0) & (right_rows >= 0))  # the others have nothing to compare
+    apart = np.full(len(left_rows), np.inf)
+    apart[known] = encoder.margin_distance(
+        encoder.energies(left.embeddings.take(left_rows[known]), side.embeddings.take(right_rows[known]))
+    )
+    score = np.full(len(left_rows), np.inf)
+    near = np.flatnonzero(apart <= judge.candidate_distance)
+    score[near] = judge.score_rows(apart[near], left.contents, left_rows[near], side.contents, right_rows[near])
+    far, refused = apart > judge.candidate_distance, score > limit
+    causes = {
+        "beyond_the_search": far,
+        "not_proposed_by_the_index": ~far & ~refused & ~missed.written,
+        "refused": ~far & refused,
+        "matched_to_another": ~far & ~refused & missed.written,  # one-to-one
+    }
+    n = max(missed.true, 1)
+    return {
+        name: {
+            "pairs": int(lost.sum()),
+            "share": float(lost.sum() / n),
+            "interval": list(interval(float(lost.sum() / n), missed.independent, 0.95)),
+        }
+        for name, lost in causes.items()
+    }
 
 
 def cluster_scores(cluster: NDArray[np.int64], entity: NDArray[np.int64]) -> dict[str, Any]:
@@ -127,7 +200,7 @@ def cluster_scores(cluster: NDArray[np.int64], entity: NDArray[np.int64]) -> dic
         float((both**2 / entity_size).sum() / both.sum()),
     )
     b_cubed = {"precision": precision, "recall": recall, "f1": 2 * precision * recall / (precision + recall)}
-    return {"pairwise": pairwise, "b_cubed": b_cubed}
+    return {"pairwise": pairwise, "b_cubed": b_cubed, "adjusted_rand": float(adjusted_rand_score(entity, cluster))}
 
 
 def _scores(right: float, flagged: float, true: float) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pipeline.contents import content_keys
 from pipeline.pairs import LabelledPairs, entities_of
 from pipeline.records import Records
 from pipeline.training_set import entities_to_mine, read_training_set, side_marks
-from siamese.calibration import Calibration, pool_evidence
+from siamese.calibration import LEAST_PAIRS, Calibration, pool_evidence
 from siamese.comparison import Comparison
 from siamese.crossfit import CrossFitted, Folds, cross_fit, deal_folds
 from siamese.encoder import SiameseEncoder
@@ -105,7 +105,14 @@ def fit_encoder(
         like_valid = np.append(like_valid, np.ones(len(held_out), bool))
     margin_distances = distances.astype(np.float64) / crossed.margin
     evidence = pool_evidence(pairs.is_match, like_valid, np.random.default_rng(config.seed))
-    calibration = Calibration.fit(margin_distances[evidence], pairs.is_match[evidence])
+    some = pairs.take(evidence)
+    calibration = Calibration.fit(margin_distances[evidence], some.is_match, some.left, some.right)
+    if len(evidence) < LEAST_PAIRS:
+        log.warning(
+            "the probabilities rest on %d held-out pairs only: take them as a rough guide until there are %d",
+            len(evidence),
+            LEAST_PAIRS,
+        )
     precision = {
         "untrained": untrained,
         "distance": average_precision(margin_distances[like_valid], pairs.is_match[like_valid]),

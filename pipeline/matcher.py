@@ -13,9 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.contents import Contents
+from pipeline.decision import Decision, Threshold
 from pipeline.embedding import Corpus
 from pipeline.index import VectorIndex
-from pipeline.judging import Judge, Threshold
+from pipeline.judging import Judge
 from pipeline.stages import open_index
 from siamese.encoder import SiameseEncoder
 from siamese.errors import SettingsError
@@ -52,6 +53,10 @@ class Matcher:
     def judge(self) -> Judge:
         return Threshold().judge(self.encoder)
 
+    @cached_property
+    def decision(self) -> Decision:
+        return Threshold().decide(self.judge.calibration)
+
     def nearest(self, records: Any, k: int = 5) -> pd.DataFrame:
         """The k nearest records of the corpus for each query, nearest first.
 
@@ -82,7 +87,7 @@ class Matcher:
             records: as for :meth:`nearest`.
             max_distance: in margin units; the calibrated one when None.
         """
-        limit = self.encoder.calibration.threshold(max_distance)
+        limit = Threshold(max_distance, verifier=False).decide(self.encoder.calibration).limit
         embeddings, texts, queries = self._encode(records)
         query, rows, distances = self.index.within(embeddings, limit * self.encoder.margin)
         order = np.lexsort((rows, distances, query))
@@ -113,7 +118,8 @@ class Matcher:
         hit = np.repeat(np.arange(len(rows)), counts)
         member = records[offsets[rows[hit]] + np.arange(len(hit)) - np.repeat(np.cumsum(counts) - counts, counts)]
         margin_distances = self.encoder.margin_distance(distances)
-        judgement = self.judge.judge_rows(margin_distances, Contents.of(texts), query, self.corpus.contents, rows)
+        scores = self.judge.score_rows(margin_distances, Contents.of(texts), query, self.corpus.contents, rows)
+        judgement = self.decision.judge(scores)
         return pd.DataFrame(
             {
                 "query": queries[query[hit]],

@@ -11,14 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.decision import ZONES, Judgement
 from pipeline.embedding import Corpus, Encoder
 from pipeline.index import VectorIndex
-from pipeline.judging import Judgement
 from pipeline.progress import track
 
 PAIRS = "pairs.parquet"
 NEIGHBOURS = 5  # of each record that the verifier looks at beyond the radius, as far as the candidate distance
-NEAR_MISS_PROBABILITY = 0.01  # candidates that the verifier holds for less likely are not written: nearly all of them
 BLOCK_ROWS = 4096  # queries searched at once
 EXPAND_PAIRS = 2**20  # pairs of records laid out at once
 PAIR_SCHEMA = pa.schema(
@@ -29,6 +28,11 @@ PAIR_SCHEMA = pa.schema(
         ("margin_distance", pa.float64()),
         ("probability", pa.float64()),
         ("is_match", pa.bool_()),
+        (
+            "score",
+            pa.float64(),
+        ),  # what was compared with the limit; null for equal contents, which nothing has to score
+        ("zone", pa.string()),
     ]
 )
 
@@ -112,14 +116,45 @@ def record_pairs(pairs: RowPairs, left: Corpus, right: Corpus) -> Iterator[tuple
         yield RowPairs(records_left, records_right, pairs.distances[pair]), pair
 
 
-class PairWriter:
-    """Writes pairs of records to ``pairs.parquet`` as they are found, whatever their number."""
+class PairTable:
+    """Judged pairs of records as rows of ``pairs.parquet``."""
 
-    def __init__(self, folder: Path, encoder: Encoder, left: Corpus, right: Corpus | None = None) -> None:
+    def __init__(self, encoder: Encoder, left: Corpus, right: Corpus | None) -> None:
         self.encoder, self.left, self.right = encoder, left, right or left
         self.one_corpus = right is None
+
+    def rows(self, pairs: RowPairs, judgement: Judgement) -> pa.Table:
+        left_ids, right_ids = self.left.ids.take(pa.array(pairs.left)), self.right.ids.take(pa.array(pairs.right))
+        if self.one_corpus:
+            ordered = pc.less(left_ids, right_ids)
+            left_ids, right_ids = pc.if_else(ordered, left_ids, right_ids), pc.if_else(ordered, right_ids, left_ids)
+        columns = [
+            left_ids,
+            right_ids,
+            pairs.distances,
+            self.encoder.margin_distance(pairs.distances),
+            judgement.probability,
+            judgement.is_match,
+            pa.array(judgement.score, from_pandas=True),
+            np.array(ZONES)[judgement.zone],
+        ]
+        return pa.table([pa.array(column) for column in columns], schema=PAIR_SCHEMA)
+
+
+class PairWriter:
+    """Writes pairs of records to ``pairs.parquet``, whatever their number.
+
+    Attributes:
+        pairs, matches, review: pairs written, flagged, and for a person to look at.
+        expected: right pairs to be expected among the flagged: the sum of their probabilities.
+    """
+
+    def __init__(self, folder: Path, encoder: Encoder, left: Corpus, right: Corpus | None = None) -> None:
+        self.left, self.right = left, right or left
+        self.table = PairTable(encoder, left, right)
         self.writer = pq.ParquetWriter(folder / PAIRS, PAIR_SCHEMA, compression="zstd")
-        self.pairs = self.matches = 0
+        self.pairs = self.matches = self.review = 0
+        self.expected = 0.0
 
     def __enter__(self) -> "PairWriter":
         return self
@@ -130,39 +165,35 @@ class PairWriter:
     def write(self, pairs: RowPairs, judgement: Judgement) -> None:
         """All pairs of records that hold the contents of these rows."""
         for records, pair in record_pairs(pairs, self.left, self.right):
-            self._write_block(records, judgement.probability[pair], judgement.is_match[pair])
+            self._write_block(records, judgement.take(pair))
 
-    def write_equal_contents(self) -> None:
-        """All pairs of records with the same content: they are not searched for, their distance is 0."""
+    def write_equal_contents(self, probability: float) -> None:
+        """All pairs of records with the same content: they are not searched for, their distance is 0, and they are matches."""
         records, offsets = self.left.members
         sizes = np.diff(offsets)
-        certain = self.encoder.calibration.probability(0.0)
         for row in np.flatnonzero(sizes > 1):
             members = records[offsets[row] : offsets[row + 1]]
             for position in _blocks_by_sum(np.arange(len(members)), EXPAND_PAIRS):
                 right = np.repeat(position, position)  # record p pairs with the p before it
                 left = np.arange(len(right)) - np.repeat(np.cumsum(position) - position, position)
                 equal = RowPairs(members[left], members[right], np.zeros(len(left), np.float32))
-                self._write_block(equal, np.full(len(left), certain), np.ones(len(left), bool))
+                n = len(left)
+                self._write_block(equal, Judgement(np.full(n, np.nan), np.full(n, probability), np.ones(n, bool)))
 
     def write_records(self, pairs: RowPairs, judgement: Judgement) -> None:
         """Pairs that name records, not rows."""
         for start in range(0, len(pairs.left), EXPAND_PAIRS):
             here = slice(start, start + EXPAND_PAIRS)
-            self._write_block(pairs.take(here), judgement.probability[here], judgement.is_match[here])
+            self._write_block(pairs.take(here), judgement.take(here))
 
-    def _write_block(self, pairs: RowPairs, probability: NDArray[np.float64], is_match: NDArray[np.bool_]) -> None:
+    def _write_block(self, pairs: RowPairs, judgement: Judgement) -> None:
         if len(pairs.left) == 0:
             return
-        left_ids, right_ids = self.left.ids.take(pa.array(pairs.left)), self.right.ids.take(pa.array(pairs.right))
-        if self.one_corpus:
-            ordered = pc.less(left_ids, right_ids)
-            left_ids, right_ids = pc.if_else(ordered, left_ids, right_ids), pc.if_else(ordered, right_ids, left_ids)
-        margin_distances = self.encoder.margin_distance(pairs.distances)
-        columns = [left_ids, right_ids, pairs.distances, margin_distances, probability, is_match]
-        self.writer.write_table(pa.table([pa.array(column) for column in columns], schema=PAIR_SCHEMA))
+        self.writer.write_table(self.table.rows(pairs, judgement))
         self.pairs += len(pairs.left)
-        self.matches += int(is_match.sum())
+        self.matches += int(judgement.is_match.sum())
+        self.review += int((judgement.zone == ZONES.index("review")).sum())
+        self.expected += float(judgement.probability[judgement.is_match].sum())
 
 
 def _blocks_by_sum(counts: NDArray[np.int64], limit: int) -> Iterator[NDArray[np.int64]]:

@@ -15,6 +15,7 @@ from siamese.errors import DataError
 from siamese.pairs import Pairs
 
 SPLITS = ("train", "valid", "test")
+DEALS = 100  # ways to deal entities to the parts that are compared
 SHARES = {"train": 0.6, "valid": 0.2, "test": 0.2}  # of the entities, where the file has no split of its own
 
 log = logging.getLogger("siamese")
@@ -136,8 +137,21 @@ def split_by_entity(pairs: Pairs, n_records: int, seed: int) -> NDArray[np.str_]
     weight = weight + np.bincount(place[matched], minlength=n_entities) / max(len(matched), 1) + 1e-9
     runs = 20
     run = np.minimum((np.cumsum(weight) / weight.sum() * runs).astype(int), runs - 1)
-    parts = np.repeat(list(SHARES), [round(runs * share) for share in SHARES.values()])
-    return random.permutation(parts)[run[place[shuffle[entities]]]]
+    run_of = run[place[shuffle[entities]]]  # of each record
+    inside = run_of[pairs.left] == run_of[pairs.right]
+    share = [
+        np.bincount(run_of[pairs.left[chosen]], minlength=runs) / max(int(chosen.sum()), 1)
+        for chosen in (inside, inside & (pairs.is_match == 1))
+    ]
+    # Large entities make runs unequal: of some ways to deal them, the one that comes nearest to the shares.
+    parts = np.repeat(np.arange(len(SHARES)), [round(runs * share) for share in SHARES.values()])
+    target = np.array(list(SHARES.values()))
+
+    def misfit(dealt: NDArray[np.int64]) -> float:
+        return max(float(np.abs(np.bincount(dealt, each) / target - 1).max()) for each in share)
+
+    dealt = min((random.permutation(parts) for _ in range(DEALS)), key=misfit)
+    return np.array(list(SHARES))[dealt[run_of]]
 
 
 def _label(value: object) -> float:

@@ -16,18 +16,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.assignment import one_to_one
+from pipeline.candidates import Candidates, score_candidates
+from pipeline.certificate import Certificate
 from pipeline.clustering import cluster_records
 from pipeline.components import components
-from pipeline.embedding import IDS, Corpus, Encoder, embed_corpus
-from pipeline.evaluation import evaluate_run
+from pipeline.decision import NEAR_MISS_BAND, Decision, Judgement, Threshold
+from pipeline.embedding import Corpus, embed_corpus
+from pipeline.evaluation import evaluate_run, where_lost
 from pipeline.index import IndexKind, VectorIndex
-from pipeline.judging import NEAR_MISS_BAND, Judge, Judgement, Threshold
-from pipeline.matching import NEAR_MISS_PROBABILITY, PairWriter, RowPairs, cross_join, record_pairs, self_join
+from pipeline.judging import Judge
+from pipeline.matching import PairWriter, RowPairs, cross_join, record_pairs, self_join
 from pipeline.records import Records
 from pipeline.report import pick_examples, write_report
 from siamese.encoder import SiameseEncoder
 from siamese.errors import ArtifactError
 from siamese.folders import check_manifest, read_json, write_json, write_manifest
+from siamese.prior import Histogram
 from siamese.schema import as_text
 
 CLUSTERS, UNIQUE, SUMMARY = "clusters.parquet", "unique.parquet", "summary.json"
@@ -104,49 +108,52 @@ def match(
     searched = left_corpus if indexed is left else right_corpus
     assert searched is not None
     index = VectorIndex.load(indexed, searched.embeddings, encoder.energy, read_json(indexed / FACTS))
-    edges: list[RowPairs] = []
+    if right_corpus is None:
+        blocks = self_join(index, radius, reach)
+    elif indexed is right:
+        blocks = cross_join(index, left_corpus, radius, reach)
+    else:
+        blocks = (RowPairs(p.right, p.left, p.distances) for p in cross_join(index, right_corpus, radius, reach))
+    candidates = score_candidates(judge, encoder, blocks, left_corpus, right_corpus or left_corpus)
+    histogram = Histogram.of(candidates.scores)
+    decision = threshold.decide(judge.calibration, histogram, judge.cut)
+    judgement = decision.judge(candidates.scores)
+    edges = candidates.pairs.take(judgement.is_match)
     with PairWriter(run, encoder, left_corpus, right_corpus) as writer:
-        if right_corpus is None:
-            writer.write_equal_contents()
-            blocks = self_join(index, radius, reach)
-        elif indexed is right:
-            blocks = cross_join(index, left_corpus, radius, reach)
-        else:
-            blocks = (RowPairs(p.right, p.left, p.distances) for p in cross_join(index, right_corpus, radius, reach))
-        judged = (_judge(judge, encoder, block, left_corpus, right_corpus or left_corpus) for block in blocks)
         if one_to_one_only and right_corpus is not None:
-            block, judgement = _best_one_to_one(judge, list(judged), left_corpus, right_corpus)
-            writer.write_records(block, judgement)
-            edges.append(block.take(judgement.is_match))
+            pairs, judgement = _best_one_to_one(judge, decision, candidates, judgement, left_corpus, right_corpus)
+            writer.write_records(pairs, judgement)
+            edges = pairs.take(judgement.is_match)
         else:
-            for block, judgement in judged:
-                writer.write(block, judgement)
-                edges.append(block.take(judgement.is_match))
-    every = RowPairs.concat(edges)
-    np.savez(run / EDGES, left=every.left, right=every.right, distances=every.distances)
-    return {"pairs": writer.pairs, "matches": writer.matches, **judge.describe()}
-
-
-def _judge(judge: Judge, encoder: Encoder, pairs: RowPairs, left: Corpus, right: Corpus) -> tuple[RowPairs, Judgement]:
-    """The candidates that are worth writing, judged."""
-    apart = encoder.margin_distance(pairs.distances)
-    judgement = judge.judge_rows(apart, left.contents, pairs.left, right.contents, pairs.right)
-    if judge.verifier is None:
-        return pairs, judgement
-    kept = judgement.is_match | (judgement.probability >= NEAR_MISS_PROBABILITY)
-    return pairs.take(kept), judgement.take(kept)
+            if right_corpus is None:
+                same = encoder.calibration.probability(0.0, decision.imposite_weight)
+                writer.write_equal_contents(float(same))
+            writer.write(candidates.pairs, judgement)
+    candidates.refused.write(run, encoder, left_corpus, right_corpus, decision)
+    certificate = Certificate.of(threshold, judge, decision, histogram, encoder.fingerprint, index.describe())
+    certificate.write(run)
+    np.savez(run / EDGES, left=edges.left, right=edges.right, distances=edges.distances)
+    return {
+        "pairs": writer.pairs,
+        "matches": writer.matches,
+        "review": writer.review,
+        "expected_precision": writer.expected / writer.matches if writer.matches else None,
+        "looked_at": candidates.looked_at,
+        **decision.describe(judge),
+        **certificate.headline(),
+    }
 
 
 def _best_one_to_one(
-    judge: Judge, judged: list[tuple[RowPairs, Judgement]], left: Corpus, right: Corpus
+    judge: Judge, decision: Decision, candidates: Candidates, of_rows: Judgement, left: Corpus, right: Corpus
 ) -> tuple[RowPairs, Judgement]:
     """Pairs of records of which each is flagged once at most: records of equal content compete too."""
-    rows, of_rows = RowPairs.concat([block for block, _ in judged]), Judgement.concat([each for _, each in judged])
-    expanded = list(record_pairs(rows, left, right))
+    expanded = list(record_pairs(candidates.pairs, left, right))
     pairs = RowPairs.concat([block for block, _ in expanded])
     judgement = of_rows.take(np.concatenate([pair for _, pair in expanded] or [np.empty(0, np.int64)]))
-    flagged = one_to_one(pairs, judgement.is_match, judge.reward(judgement))
-    return pairs, replace(judgement, is_match=flagged)
+    # Above nothing for every flagged pair, the more the smaller its score.
+    worth = decision.limit + (1.0 if judge.verifier else NEAR_MISS_BAND * decision.limit) - judgement.score
+    return pairs, replace(judgement, is_match=one_to_one(pairs, judgement.is_match, worth))
 
 
 def cluster(
@@ -188,15 +195,16 @@ def _write_unique(records: Records, kept: np.ndarray, path: Path) -> None:
         writer.close()
 
 
-def evaluate(run: Path, truth: str, left: Path, right: Path | None) -> dict[str, Any]:
-    """The run against a complete list of true pairs."""
-    indices = [
-        pd.Index(pq.read_table(folder / IDS, columns=["record_id"])["record_id"].to_pandas())
-        for folder in (left, right)
-        if folder
-    ]
+def evaluate(model: str, run: Path, truth: str, left: Path, right: Path | None, threshold: Threshold) -> dict[str, Any]:
+    """The run against a complete list of true pairs, and where those that it missed were lost."""
+    encoder = load_encoder(model)
+    corpora = [Corpus.open(folder, encoder.dim) for folder in (left, right) if folder is not None]
+    indices = [pd.Index(corpus.ids.to_pandas()) for corpus in corpora]
     clusters = pq.read_table(run / CLUSTERS, columns=["cluster_id"])["cluster_id"].to_numpy()
-    return evaluate_run(run, truth, indices[0], indices[1] if len(indices) > 1 else None, clusters)
+    scores, missed = evaluate_run(run, truth, indices[0], indices[1] if right else None, clusters)
+    limit = Certificate.read(run).limit
+    lost = where_lost(missed, encoder, threshold.judge(encoder), limit, corpora[0], corpora[1] if right else None)
+    return {**scores, "recall_lost": lost}
 
 
 def timed(function: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -141,11 +141,11 @@ def cross_fit(
         if mining is not None and folds.of_records is not None:
             is_held = folds.of_records[mining.rows] == fold
             rows, inside = mining.rows[is_held], replace(mining, rows=mining.rows[~is_held])
-            choose = held + mining.mine(untrained.numpy(), rows, config.mined_per_record)
+            choose = held + mining.mine(untrained.numpy(), mining.rows, config.mined_per_record, rows)
         towers.append(train_part(fold, train.take(folds.of_pairs != fold), choose, inside))
         embeddings = tower.embed(features)
         if mining is not None:
-            held = held + mining.mine(embeddings.numpy(), rows, config.mined_per_record)
+            held = held + mining.mine(embeddings.numpy(), mining.rows, config.mined_per_record, rows)
         labelled = np.flatnonzero(folds.of_pairs == fold)
         places.append(np.concatenate([labelled, np.full(len(held) - len(labelled), -1)]))
         pairs.append(held)
@@ -158,11 +158,17 @@ def cross_fit(
         tower.eval()
     else:
         towers.append(train_part(folds.count, train, valid, mining))
+    every = Pairs.concat(pairs)
+    # A mined pair of two folds may come from either: once is enough.
+    keys = np.stack([np.minimum(every.left, every.right), np.maximum(every.left, every.right)], axis=1)
+    first = np.unique(keys, axis=0, return_index=True)[1]
+    place = np.concatenate(places)
+    kept = np.union1d(first, np.flatnonzero(place >= 0))
     return CrossFitted(
         margin=towers[0].margin,
         trained=tuple(towers),
-        pairs=Pairs.concat(pairs),
-        places=np.concatenate(places),
-        folds=np.concatenate(fold_of),
-        distances=np.concatenate(distances),
+        pairs=every.take(kept),
+        places=place[kept],
+        folds=np.concatenate(fold_of)[kept],
+        distances=np.concatenate(distances)[kept],
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from siamese.errors import ArtifactError, OutputError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 
 

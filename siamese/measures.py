@@ -15,15 +15,17 @@ class Curve:
         flagged: (t,) pairs flagged.
         right: (t,) genuine pairs among them.
         matches: genuine pairs in all.
+        imposite_weight: how many imposites each one given stands for; 1 where they are as frequent as in the data meant.
     """
 
     distances: NDArray[np.float64]
     flagged: NDArray[np.int64]
     right: NDArray[np.int64]
     matches: int
+    imposite_weight: float = 1.0
 
     @classmethod
-    def of(cls, distances: NDArray, is_match: NDArray) -> "Curve":
+    def of(cls, distances: NDArray, is_match: NDArray, imposite_weight: float = 1.0) -> "Curve":
         distances = np.asarray(distances, np.float64)
         order = np.argsort(distances, kind="stable")
         ordered, labels = distances[order], np.asarray(is_match)[order] == 1
@@ -32,11 +34,16 @@ class Curve:
             if len(ordered)
             else np.empty(0, np.int64)
         )
-        return cls(ordered[last], last + 1, np.cumsum(labels)[last], int(labels.sum()))
+        return cls(ordered[last], last + 1, np.cumsum(labels)[last], int(labels.sum()), imposite_weight)
+
+    @property
+    def weighed(self) -> NDArray[np.float64]:
+        """(t,) pairs flagged, each imposite counted with its weight."""
+        return self.right + self.imposite_weight * (self.flagged - self.right)
 
     @property
     def precision(self) -> NDArray[np.float64]:
-        return self.right / self.flagged
+        return self.right / self.weighed
 
     @property
     def recall(self) -> NDArray[np.float64]:
@@ -44,11 +51,11 @@ class Curve:
 
     @property
     def f1(self) -> NDArray[np.float64]:
-        return 2 * self.right / (self.flagged + max(self.matches, 1))
+        return 2 * self.right / (self.weighed + max(self.matches, 1))
 
     def between(self, row: int) -> float:
         """The threshold for a row: half-way to the next distance, so that a rounding error decides no pair."""
-        if row + 1 < len(self.distances):
+        if row + 1 < len(self.distances) and np.isfinite(self.distances[row + 1]):
             return float((self.distances[row] + self.distances[row + 1]) / 2)
         return float(np.nextafter(self.distances[row], np.inf))
 

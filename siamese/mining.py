@@ -35,6 +35,7 @@ def mine_imposites(
     *,
     sides: NDArray[np.int8] | None = None,
     neighbours: Neighbours = exact_neighbours,
+    asking: NDArray[np.int64] | None = None,
 ) -> Pairs:
     """The nearest records of other entities, for every record.
 
@@ -45,9 +46,11 @@ def mine_imposites(
         per_record: imposites to take for each record.
         sides: (n,) 0 or 1 where matches only ever tie a left table to a right one: then imposites do too.
         neighbours: how to find them.
+        asking: those of ``rows`` whose neighbours are asked for; all when None.
     """
+    asking = rows if asking is None else asking
     found: list[tuple[NDArray, NDArray]] = []
-    pools = [(rows, rows)] if sides is None else [(rows[sides[rows] == 0], rows[sides[rows] == 1])]
+    pools = [(asking, rows)] if sides is None else [(asking[sides[asking] == 0], rows[sides[rows] == 1])]
     for queries, corpus in pools:
         # An entity may fill a record's whole neighbourhood: ask again, for more, for the records that came out short.
         pending, k = queries, per_record + 1

@@ -62,8 +62,16 @@ class Entities:
         sides = None if self.sides is None else self.sides[rows]
         return replace(self, of=self.of[rows], rows=np.searchsorted(rows, self.rows), sides=sides)
 
-    def mine(self, embeddings: NDArray[np.float32], rows: NDArray[np.int64], per_record: int) -> Pairs:
-        return mine_imposites(embeddings, rows, self.of, per_record, sides=self.sides, neighbours=self.neighbours)
+    def mine(
+        self,
+        embeddings: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        per_record: int,
+        asking: NDArray[np.int64] | None = None,
+    ) -> Pairs:
+        return mine_imposites(
+            embeddings, rows, self.of, per_record, sides=self.sides, neighbours=self.neighbours, asking=asking
+        )
 
 
 def train_tower(

@@ -109,13 +109,17 @@ class Verifier:
             here, others = np.flatnonzero(folds == fold), learned[folds[learned] != fold]
             doubts[here] = -_log_odds(_grow(features[others], is_match[others], seed), features[here])
         genuine = margin_distances[evidence][is_match[evidence] == 1]
+        candidate_distance = BEYOND * float(np.quantile(genuine, REACHED, method="higher"))
+        reached = np.where(margin_distances <= candidate_distance, doubts, np.inf)
         verifier = cls(
             schema,
             idf,
             WordWeights.fit(comparison.take(learned), is_match[learned]),
             tuple(booster.model_to_string() for booster in _grow(features[learned], is_match[learned], seed)),
-            Calibration.fit(doubts[evidence], is_match[evidence]),
-            BEYOND * float(np.quantile(genuine, REACHED, method="higher")),
+            Calibration.fit(
+                reached[evidence], is_match[evidence], comparison.left[evidence], comparison.right[evidence]
+            ),
+            candidate_distance,
         )
         return verifier, doubts
 

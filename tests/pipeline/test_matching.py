@@ -7,9 +7,10 @@ import pytest
 
 from pipeline import matching, stages
 from pipeline.contents import Contents, write_contents
+from pipeline.decision import Threshold
 from pipeline.embedding import Corpus, Embeddings
 from pipeline.index import VectorIndex
-from pipeline.judging import Judge, Threshold
+from pipeline.judging import Judge
 from pipeline.matching import NEIGHBOURS, RowPairs, cross_join, self_join
 from siamese.calibration import Calibration
 from siamese.distances import Energy
@@ -129,7 +130,7 @@ def test_a_run_flags_what_the_verifier_says_among_the_candidates(encoder, tmp_pa
 
 def test_a_distance_given_by_hand_asks_no_verifier(encoder) -> None:
     judge = Threshold(max_distance=0.3).judge(encoder)
-    assert judge.verifier is None and judge.limit == 0.3
+    assert judge.verifier is None and Threshold(max_distance=0.3).decide(judge.calibration).limit == 0.3
     with pytest.raises(SettingsError, match="both set the threshold"):
         Threshold(max_distance=0.3, min_precision=0.9).judge(encoder)
 
@@ -137,7 +138,8 @@ def test_a_distance_given_by_hand_asks_no_verifier(encoder) -> None:
 def test_a_pair_beyond_the_candidate_distance_is_none(encoder) -> None:
     judge = Threshold().judge(encoder)
     texts = pa.table({"name": pa.array(["ab", "ac", "ad"], pa.large_string())})
-    judged = judge.judge(np.array([0.89, 0.91]), texts, np.array([0, 0]), np.array([1, 2]))
+    scores = judge.score(np.array([0.89, 0.91]), texts, np.array([0, 0]), np.array([1, 2]))
+    judged = Threshold().decide(judge.calibration).judge(scores)
     assert judged.is_match.tolist() == [True, False]
     assert judged.probability[1] == 0 and judged.probability[0] > 0.5
 
@@ -158,5 +160,5 @@ def test_of_one_corpus_a_record_is_profiled_once(encoder) -> None:
     encoder.verifier.profile = lambda texts: seen.append(texts.num_rows) or texts["name"].to_pylist()
     contents = Contents.of(pa.table({"name": pa.array(["ab", "ac", "bd"], pa.large_string())}))
     judge: Judge = Threshold().judge(encoder)
-    judged = judge.judge_rows(np.array([0.1, 0.2]), contents, np.array([2, 0]), contents, np.array([0, 1]))
-    assert seen == [3] and judged.is_match.tolist() == [False, True]
+    scores = judge.score_rows(np.array([0.1, 0.2]), contents, np.array([2, 0]), contents, np.array([0, 1]))
+    assert seen == [3] and (scores <= judge.calibration.max_distance).tolist() == [False, True]

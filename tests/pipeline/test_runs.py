@@ -11,8 +11,8 @@ import pytest
 
 from pipeline import stages
 from pipeline.assignment import one_to_one
+from pipeline.decision import NEAR_MISS_BAND
 from pipeline.evaluation import cluster_scores, evaluate_run
-from pipeline.judging import NEAR_MISS_BAND
 from pipeline.matching import RowPairs
 from pipeline.records import Records
 from siamese.errors import DataError
@@ -170,7 +170,8 @@ def test_link(tmp_path, encoder, larger, only_one):
     flagged = pairs[pairs["is_match"]]
     found = set(zip(flagged["left_id"], flagged["right_id"], strict=True))
     pd.DataFrame(sorted(expected), columns=["left_id", "right_id"]).to_csv(tmp_path / "truth.csv", index=False)
-    scores = stages.evaluate(run, str(tmp_path / "truth.csv"), run / "left", run / "right")["pairs"]
+    truth = str(tmp_path / "truth.csv")
+    scores = stages.evaluate("m", run, truth, run / "left", run / "right", stages.Threshold())["pairs"]
     assert scores["precision"] == len(found & expected) / len(found)
     assert scores["recall"] == len(found & expected) / len(expected)
     assert len(clusters) == 260 and set(clusters["side"]) == {"left", "right"} and not (run / "unique.parquet").exists()
@@ -207,7 +208,9 @@ def test_evaluation_against_the_truth(tmp_path):
         tmp_path / "pairs.parquet"
     )
     pd.DataFrame({"left_id": ["b", "c", "b"], "right_id": ["a", "a", "c"]}).to_csv(tmp_path / "truth.csv", index=False)
-    scores = evaluate_run(tmp_path, str(tmp_path / "truth.csv"), ids, None, np.array([0, 0, 1, 2, 2]))
+    scores, missed = evaluate_run(tmp_path, str(tmp_path / "truth.csv"), ids, None, np.array([0, 0, 1, 2, 2]))
+    assert missed.pairs.left.tolist() == [0, 1] and missed.written.tolist() == [True, False]
+    assert missed.true == 3 and missed.independent == 1  # all three share records
     assert scores["pairs"] | {} == {
         "precision": 0.5, "recall": 1 / 3, "f1": 0.4, "true_pairs": 3, "flagged": 2, "candidates": 3, "candidate_recall": 2 / 3,
     }  # fmt: skip

@@ -1,16 +1,13 @@
 """Calibration: against brute force and a simulated truth."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from pydantic import ValidationError
-from sklearn.metrics import f1_score, precision_score
+from sklearn.metrics import f1_score
 
 from siamese.calibration import Calibration, pool_evidence
-from siamese.errors import DataError, SettingsError
+from siamese.errors import DataError
 
 # Whole hundredths: many ties, and always room between two different distances.
 PAIRS = st.lists(st.tuples(st.integers(0, 200).map(lambda i: i / 100), st.integers(0, 1)), min_size=2, max_size=40)
@@ -36,21 +33,6 @@ def test_the_threshold_has_the_best_f1_of_all(pairs: list[tuple[float, int]]) ->
     calibration = Calibration.fit(distances, labels)
     best = max(f1_score(labels, distances <= threshold) for threshold in distances)
     assert f1_score(labels, distances <= calibration.max_distance) == pytest.approx(best)
-    assert calibration.threshold() == calibration.max_distance
-
-
-@given(BOTH, st.floats(0.01, 1))
-def test_at_precision_is_the_largest_distance_that_reaches_it(pairs: list[tuple[float, int]], wanted: float) -> None:
-    distances, labels = columns(pairs)
-    calibration = Calibration.fit(distances, labels)
-    reaching = [t for t in distances if precision_score(labels, distances <= t) >= wanted]
-    if not reaching:
-        with pytest.raises(SettingsError, match=rf"{wanted:g} on the {len(pairs)} held-out pairs"):
-            calibration.at_precision(wanted)
-        return
-    threshold = calibration.at_precision(wanted)
-    assert (distances <= threshold).tolist() == (distances <= max(reaching)).tolist()
-    assert calibration.threshold(min_precision=wanted) == threshold
 
 
 @given(BOTH)
@@ -65,21 +47,12 @@ def test_known_parameters_are_recovered_from_a_large_sample() -> None:
     truth = 1 / (1 + np.exp(-(4.0 - 6.0 * distances)))
     calibration = Calibration.fit(distances, random.random(len(distances)) < truth)
     # Standard errors at this size: about 0.03 and 0.02.
-    assert calibration.slope == pytest.approx(-6.0, abs=0.15)
-    assert calibration.intercept == pytest.approx(4.0, abs=0.1)
+    slope, intercept = calibration.log_odds.parameters
+    assert calibration.log_odds.kind == "logistic"
+    assert slope == pytest.approx(-6.0, abs=0.15)
+    assert intercept == pytest.approx(4.0, abs=0.1)
     near = distances < 0.5
     assert calibration.probability(distances[near]).mean() == pytest.approx(truth[near].mean(), abs=0.005)
-
-
-def test_a_pair_s_probabilities_add_up_to_the_matches() -> None:
-    """A property of every logistic fit: on its own targets (Platt's, so near the labels) it is right on average."""
-    random = np.random.default_rng(1)
-    distances = random.uniform(0, 2, 5000)
-    labels = random.random(5000) < np.clip(1.2 - distances, 0, 1)  # no logistic curve
-    calibration = Calibration.fit(distances, labels)
-    matches = labels.sum()
-    targets = matches * (matches + 1) / (matches + 2) + (5000 - matches) / (5000 - matches + 2)
-    assert calibration.probability(distances).sum() == pytest.approx(targets, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +68,7 @@ def test_separable_pairs_give_finite_parameters(matches: np.ndarray, imposites: 
     distances = np.concatenate([matches, imposites])
     labels = np.arange(len(distances)) < len(matches)
     calibration = Calibration.fit(distances, labels)
-    assert math.isfinite(calibration.slope)
-    assert math.isfinite(calibration.intercept)
+    assert np.isfinite(calibration.log_odds.parameters).all()
     assert matches.max() < calibration.max_distance < imposites.min()
     if len(distances) > 2:
         assert calibration.probability(matches).min() > 0.5 > calibration.probability(imposites).max()
@@ -105,7 +77,6 @@ def test_separable_pairs_give_finite_parameters(matches: np.ndarray, imposites: 
 @pytest.mark.parametrize("distances", [[0.5, 0.5, 0.5, 0.5], [1.0, 0.9, 0.1, 0.2]], ids=["equal", "reversed"])
 def test_distances_that_say_nothing_give_the_share_of_matches(distances: list[float]) -> None:
     calibration = Calibration.fit(distances, [1, 1, 0, 0])
-    assert calibration.slope <= 0
     np.testing.assert_allclose(calibration.probability(distances), 0.5, atol=1e-6)
 
 
@@ -115,32 +86,30 @@ def test_one_class_alone_is_refused(labels: list[int]) -> None:
         Calibration.fit(np.linspace(0, 1, len(labels)), labels)
 
 
-def test_thresholds_given_by_hand() -> None:
-    calibration = Calibration.fit([0.1, 0.2, 0.8, 0.9], [1, 1, 0, 0])
-    assert calibration.threshold(max_distance=0.3) == 0.3
-    assert calibration.threshold(max_distance=0) == 0
-    with pytest.raises(SettingsError, match="give one of them"):
-        calibration.threshold(0.3, 0.9)
-    for wrong in (-0.1, math.nan, math.inf):
-        with pytest.raises(SettingsError, match=f"max_distance is {wrong}"):
-            calibration.threshold(wrong)
-    for wrong in (0, -1, 1.01, math.nan):
-        with pytest.raises(SettingsError, match=f"min_precision is {wrong}"):
-            calibration.threshold(min_precision=wrong)
+def test_it_survives_json_with_a_pair_that_no_search_brings() -> None:
+    calibration = Calibration.fit([0.1, 0.21, 0.3, 0.9, np.inf], [1, 0, 1, 0, 1], [0, 2, 4, 6, 8], [1, 3, 5, 7, 0])
+    text = calibration.model_dump_json()
+    assert "Infinity" not in text
+    assert Calibration.model_validate_json(text) == calibration
+    assert calibration.summary()["pairs"] == 5 and calibration.summary()["matches"] == 3
+    assert calibration.probability([np.inf])[0] == 0
+    assert calibration.max_distance < 1  # a pair out of reach is flagged by no threshold
 
 
-def test_an_unreachable_precision_says_what_can_be_reached() -> None:
-    calibration = Calibration.fit([0.1, 0.2, 0.3, 0.9], [0, 1, 1, 0])
-    with pytest.raises(SettingsError, match=r"precision of 0\.9 on the 4 held-out pairs \(the best is 0\.667\)"):
-        calibration.at_precision(0.9)
-
-
-def test_it_survives_json_and_refuses_a_rising_slope() -> None:
-    calibration = Calibration.fit([0.1, 0.21, 0.3, 0.9], [1, 0, 1, 0])
-    assert Calibration.model_validate_json(calibration.model_dump_json()) == calibration
-    assert calibration.summary() == {"max_distance": calibration.max_distance, "pairs": 4, "matches": 2}
-    with pytest.raises(ValidationError):
-        Calibration.model_validate({**calibration.model_dump(), "slope": 0.5})
+@pytest.mark.parametrize("weight", [0.25, 1.0, 8.0])
+def test_rarer_matches_have_lower_probabilities_and_a_stricter_threshold(weight: float) -> None:
+    random = np.random.default_rng(3)
+    labels = np.arange(4000) % 2
+    scores = random.normal(np.where(labels == 1, -1.5, 1.5))
+    calibration = Calibration.fit(scores, labels)
+    # The truth where each imposite stands for so many, by Bayes: log-odds -3 s, less the logarithm of the weight.
+    at = np.linspace(-2, 2, 9)
+    truth = 1 / (1 + np.exp(3 * at) * weight)
+    np.testing.assert_allclose(calibration.probability(at, weight), truth, atol=0.05)
+    best = max(
+        np.unique(scores), key=lambda t: f1_score(labels, scores <= t, sample_weight=np.where(labels, 1, weight))
+    )
+    assert calibration.evidence.best_f1(weight) == pytest.approx(best, abs=0.01)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=4, max_size=80), st.integers(0, 5))

@@ -127,7 +127,7 @@ def test_a_lost_manifest_is_told(saved: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
-    [({"format_version": 2}, "format version 2"), ({"format": "index"}, "holds a index|holds an index")],
+    [({"format_version": 99}, "format version 99"), ({"format": "index"}, "holds a index|holds an index")],
 )
 def test_another_version_or_kind_is_told(saved: Path, change: dict[str, Any], sentence: str) -> None:
     manifest = json.loads((saved / MANIFEST).read_text())

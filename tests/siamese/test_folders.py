@@ -145,7 +145,7 @@ def test_another_kind_version_or_no_folder_is_told(tmp_path: Path) -> None:
         check_manifest(tmp_path / "empty", "model")
     path = tmp_path / "model" / MANIFEST
     write_json(path, {**read_json(path), "format_version": 99})
-    with pytest.raises(ArtifactError, match=r"format version 99, this version of siamese reads 1"):
+    with pytest.raises(ArtifactError, match=r"format version 99, this version of siamese reads 2"):
         check_manifest(tmp_path / "model", "model")
 
 

@@ -1,0 +1,214 @@
+"""Decision: which scored candidates are matches: the threshold that was asked for, on this corpus, and how sure each pair is."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.embedding import Encoder
+from pipeline.judging import Judge
+from siamese.calibration import Calibration
+from siamese.errors import SettingsError
+from siamese.prior import Histogram, Prior, estimate_prior
+from siamese.promise import Bound, check_share, more_pairs, promise_precision, promise_recall
+
+NEAR_MISS_BAND = (
+    0.1  # by distance, pairs up to this share beyond max_distance are candidates too: what was nearly a match
+)
+NEAR_MISS_PROBABILITY = 0.01  # candidates that the verifier holds for less likely are not written: nearly all of them
+REVIEW = (
+    0.1,
+    0.9,
+)  # a probability between the two is for a person to look at: the model is wrong there more than one time in ten
+ZONES = ("no match", "review", "match")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Of m candidates.
+
+    Attributes:
+        score: (m,) margin_distance, or the verifier's doubt; NaN for equal contents, which nothing has to score.
+        probability: (m,) of a match.
+        is_match: (m,) flagged.
+    """
+
+    score: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    is_match: NDArray[np.bool_]
+
+    def take(self, chosen: NDArray | slice) -> "Judgement":
+        return Judgement(self.score[chosen], self.probability[chosen], self.is_match[chosen])
+
+    @property
+    def zone(self) -> NDArray[np.int8]:
+        """(m,) places in ZONES: a pair is for review where its probability is between REVIEW, whatever was decided."""
+        unsure = (self.probability > REVIEW[0]) & (self.probability < REVIEW[1]) & ~np.isnan(self.score)
+        return np.where(unsure, 1, np.where(self.is_match, 2, 0)).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What a run is asked to flag: the best F1 on held-out pairs unless one of the others is given.
+
+    Attributes:
+        max_distance: up to here, in margin units, by the distance alone.
+        min_precision: as far as this precision can be promised.
+        min_recall: as far as this recall asks for, if it can be promised.
+        confidence: of these promises.
+        verifier: whether the model's verifier is asked, if it has one.
+    """
+
+    max_distance: float | None = None
+    min_precision: float | None = None
+    min_recall: float | None = None
+    confidence: float = 0.95
+    verifier: bool = True
+
+    def check(self) -> None:
+        """Raises SettingsError: two thresholds are given, or one is out of range."""
+        if self.max_distance is not None:
+            for name, other in (("min_precision", self.min_precision), ("min_recall", self.min_recall)):
+                if other is not None:
+                    raise SettingsError(f"max_distance and {name} both set the threshold: give one of them")
+            if not (math.isfinite(self.max_distance) and self.max_distance >= 0):
+                raise SettingsError(f"max_distance is {self.max_distance}: expected 0 or more, in units of the margin")
+        for name, share in (("min_precision", self.min_precision), ("min_recall", self.min_recall)):
+            if share is not None:
+                check_share(name, share)
+        check_share("confidence", self.confidence)
+
+    def judge(self, encoder: Encoder) -> Judge:
+        """What scores the candidates, and how far apart they may be.
+
+        Raises:
+            SettingsError: the threshold cannot be had, whatever the corpus.
+        """
+        verifier = encoder.verifier if self.verifier and self.max_distance is None else None
+        calibration = encoder.calibration if verifier is None else verifier.calibration
+        limit = self.decide(calibration).limit
+        if verifier is None:
+            best = 0.0 if self.max_distance is not None else calibration.max_distance
+            radius = max(limit, best) * (1 + NEAR_MISS_BAND)
+            return Judge(calibration, radius, radius, radius, None)
+        radius = min(encoder.calibration.max_distance * (1 + NEAR_MISS_BAND), verifier.candidate_distance)
+        cut = max(limit, calibration.log_odds.reaching(math.log(NEAR_MISS_PROBABILITY / (1 - NEAR_MISS_PROBABILITY))))
+        return Judge(calibration, radius, verifier.candidate_distance, cut, verifier)
+
+    def decide(
+        self, calibration: Calibration, candidates: Histogram | None = None, cut: float = math.inf
+    ) -> "Decision":
+        """The threshold on a corpus.
+
+        Args:
+            calibration: of the scores.
+            candidates: scores of all up to the cut, from which the share of matches is estimated; None: that of the evidence.
+            cut: the greatest score that was kept.
+
+        Raises:
+            SettingsError: two thresholds are given, one is out of range, or what was asked cannot be promised.
+        """
+        self.check()
+        if self.max_distance is not None:
+            return Decision(calibration, self.max_distance, None, (), "given")
+        promised = [share for share in (self.min_precision, self.min_recall) if share is not None]
+        error = (1 - self.confidence) / max(len(promised), 1)
+        prior = None if candidates is None else estimate_prior(calibration, candidates, cut, 1 - error / 2)
+        if not promised:
+            weight = prior.imposite_weight if prior else 1.0
+            limit = min(calibration.evidence.best_f1(weight), cut)
+            return Decision(calibration, limit, prior, (), "best F1 on held-out pairs")
+        promises = []
+        if self.min_precision is not None:
+            # Where the share of matches is estimated, half the risk is that it is not what was estimated.
+            promises.append(
+                _promise("precision", self.min_precision, 1 - error / (2 if prior else 1), calibration, prior)
+            )
+        if self.min_recall is not None:
+            promises.append(_promise("recall", self.min_recall, 1 - error, calibration, None))
+        if len(promises) == 2 and promises[1].bound.limit > promises[0].bound.limit:
+            raise SettingsError(
+                f"a precision of {self.min_precision:g} and a recall of {self.min_recall:g} cannot both be promised: "
+                f"the one flags pairs up to a score of {promises[0].bound.limit:.3f}, the other asks for "
+                f"{promises[1].bound.limit:.3f}: ask for less of one of them"
+            )
+        source = " and ".join(
+            f"{each.what} of at least {each.share:g} with confidence {self.confidence:g}" for each in promises
+        )
+        return Decision(calibration, min(promises[0].bound.limit, cut), prior, tuple(promises), source)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What is promised of a run, and on what evidence.
+
+    Attributes:
+        what: "precision" or "recall".
+        share: promised.
+        confidence: that the bound was tested at.
+        imposite_weight: assumed for it (see :class:`siamese.prior.Prior`).
+        bound: what the evidence shows.
+    """
+
+    what: str
+    share: float
+    confidence: float
+    imposite_weight: float
+    bound: Bound
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The one threshold of a run.
+
+    Attributes:
+        calibration: of the scores.
+        limit: the greatest score that is flagged.
+        prior: the share of matches on this corpus; None: taken to be that of the evidence.
+        promises: that the limit keeps.
+        threshold_from: where the limit comes from, in words.
+    """
+
+    calibration: Calibration
+    limit: float
+    prior: Prior | None
+    promises: tuple[Promise, ...]
+    threshold_from: str
+
+    @property
+    def imposite_weight(self) -> float:
+        return self.prior.imposite_weight if self.prior else 1.0
+
+    def judge(self, scores: NDArray[np.float64]) -> Judgement:
+        return Judgement(scores, self.calibration.probability(scores, self.imposite_weight), scores <= self.limit)
+
+    def describe(self, judge: Judge) -> dict[str, Any]:
+        """The threshold, for people and files; ``max_distance`` is None where the verifier decides."""
+        return {
+            "decided_by": "distance" if judge.verifier is None else "verifier",
+            "max_distance": self.limit if judge.verifier is None else None,
+            "max_score": self.limit,
+            "min_probability": float(self.calibration.probability(self.limit, self.imposite_weight)),
+            "candidate_distance": judge.candidate_distance,
+            "threshold_from": self.threshold_from,
+            "prior": None if self.prior is None else asdict(self.prior),
+        }
+
+
+def _promise(what: str, share: float, confidence: float, calibration: Calibration, prior: Prior | None) -> Promise:
+    weight = prior.at_most if prior else 1.0
+    evidence = calibration.evidence
+    if what == "precision":
+        bound, nearest = promise_precision(evidence, share, confidence, weight)
+    else:
+        bound, nearest = promise_recall(evidence, share, confidence)
+    if bound is None:
+        here = f" where imposites are up to {weight:.1f} times as frequent as among them" if weight > 1 else ""
+        raise SettingsError(
+            f"a {what} of {share:g} cannot be promised with confidence {confidence:g} from {len(evidence):,} held-out pairs, "
+            f"{sum(evidence.is_match):,} of them genuine{here}: {more_pairs(nearest, share, confidence, weight)}; ask for less, "
+            f"or leave --min-{what} out"
+        )
+    return Promise(what, share, confidence, weight, bound)

@@ -1,0 +1,182 @@
+"""Log-odds: the monotone curve from a score to the log-odds of a match, of the kind that held-out pairs speak for."""
+
+from collections.abc import Callable
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from siamese.evidence import Evidence
+
+Kind = Literal["logistic", "beta", "isotonic"]
+FOLDS = 5  # of the evidence, to compare the kinds
+ISOTONIC_MATCHES = 30  # of either class, at least, before steps are tried: fewer cannot show a bend
+
+
+class LogOdds(BaseModel):
+    """Log-odds that never rise with the score.
+
+    Attributes:
+        kind: ``logistic`` (Platt 1999); ``beta`` (Kull, Silva Filho and Flach 2017, on the logistic's probability): tails of two slopes;
+            ``isotonic`` (centred: Oron and Flournoy 2017): any falling shape, for many pairs.
+        parameters: logistic: slope, intercept. beta: those, then a, b, c. isotonic: knots' scores, then their log-odds.
+        loss: mean log-loss in nats on held-out pairs of each kind that was tried.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: Kind
+    parameters: tuple[float, ...]
+    loss: dict[str, float] = {}
+
+    @classmethod
+    def fit(cls, evidence: Evidence) -> Self:
+        """Fit on all pairs whose score is finite.
+
+        The kind is chosen by cross-validated log-loss: the simplest within a standard error of the best (Breiman et al. 1984). Pairs that
+        share a record may fall into different folds: that flatters every kind alike.
+
+        Args:
+            evidence: pairs of both labels.
+        """
+        scores, labels = evidence.arrays
+        known = np.isfinite(scores)
+        scores, labels = scores[known], labels[known]
+        rarer = min(labels.sum(), len(labels) - labels.sum())
+        kinds: list[Kind] = ["logistic"] if rarer < FOLDS else ["logistic", "beta"]
+        kinds += ["isotonic"] if rarer >= ISOTONIC_MATCHES else []
+        losses = {name: _held_out_losses(name, scores, labels) for name in kinds} if len(kinds) > 1 else {}
+        chosen = _simplest(losses) if losses else kinds[0]
+        loss = {name: round(float(each.mean()), 6) for name, each in losses.items()}
+        return cls.fit_kind(chosen, scores, labels).model_copy(update={"loss": loss})
+
+    @classmethod
+    def fit_kind(cls, kind: Kind, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> Self:
+        """Fit one kind to (n,) finite scores and labels of both classes."""
+        return cls(kind=kind, parameters=tuple(_FITS[kind](scores, labels).tolist()))
+
+    def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """(n,) log-odds of (n,) scores; -inf for a score of inf."""
+        return _log_odds(self.kind, self.parameters, np.asarray(scores, np.float64))
+
+    def reaching(self, log_odds: float) -> float:
+        """The greatest score that still has these log-odds, by bisection; -inf where none has."""
+        low, high = -1.0, 1.0
+        while self([low])[0] < log_odds and low > -1e9:
+            low *= 2
+        while self([high])[0] >= log_odds and high < 1e9:
+            high *= 2
+        if self([low])[0] < log_odds:
+            return -np.inf
+        while high - low > 1e-9 * max(1.0, abs(low)):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self([middle])[0] >= log_odds else (low, middle)
+        return low
+
+
+def _log_odds(kind: str, parameters: ArrayLike, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    values = np.asarray(parameters, np.float64)
+    finite = np.where(np.isfinite(scores), scores, np.sign(scores) * 1e6)
+    if kind == "isotonic":
+        knots, odds = np.split(values, 2)
+        found = np.interp(finite, knots, odds)
+    else:
+        found = values[0] * finite + values[1]
+        if kind == "beta":
+            a, b, c = values[2:]
+            found = c - a * np.logaddexp(0, -found) + b * np.logaddexp(0, found)
+    return np.where(scores == np.inf, -np.inf, found)
+
+
+def _held_out_losses(kind: str, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n,) log-loss of each pair in nats, out of fold; each fold has its part of either label."""
+    fold, losses, random = np.empty(len(labels), np.int64), np.empty(len(labels)), np.random.default_rng(0)
+    for label in (0, 1):
+        members = random.permutation(np.flatnonzero(labels == label))
+        fold[members] = np.arange(len(members)) % FOLDS
+    for held in range(FOLDS):
+        here = fold == held
+        odds = _log_odds(kind, _FITS[kind](scores[~here], labels[~here]), scores[here])
+        losses[here] = np.logaddexp(0, np.where(labels[here] == 1, -odds, odds))
+    return losses
+
+
+def _simplest(losses: dict[Kind, NDArray[np.float64]]) -> Kind:
+    """The first kind whose loss is within one standard error of the least."""
+    best = min(losses.values(), key=np.mean)
+    return next(
+        name for name, each in losses.items() if np.mean(each - best) <= np.std(each - best) / np.sqrt(len(each))
+    )
+
+
+def _smoothed(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Platt's targets, which keep separable pairs finite."""
+    matches = labels.sum()
+    return np.where(labels == 1, (matches + 1) / (matches + 2), 1 / (len(labels) - matches + 2))
+
+
+def _fit_logistic(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Slope (0 at most) and intercept, by Newton's method."""
+    target = _smoothed(labels)
+    design = np.stack([scores, np.ones_like(scores)], axis=1)
+    flat = np.array([0.0, logit(target.mean())])
+    weights = flat
+
+    def loss(w: NDArray[np.float64]) -> float:
+        odds = design @ w
+        return float(np.sum(np.logaddexp(0, odds) - target * odds))
+
+    for _ in range(100):
+        p = expit(design @ weights)
+        hessian = (design * (p * (1 - p))[:, None]).T @ design + 1e-9 * np.eye(2)
+        step = np.linalg.solve(hessian, design.T @ (p - target))
+        scale = 1.0
+        while loss(weights - scale * step) > loss(weights) and scale > 1e-8:
+            scale /= 2
+        weights = weights - scale * step
+        if np.abs(scale * step).max() < 1e-10:
+            break
+    return flat if weights[0] > 0 else weights  # scores that say nothing, or worse: the share of matches for all
+
+
+def _fit_beta(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Slope and intercept of the logistic, and a, b (0 at least) and c on its probability q: c + a ln q - b ln(1 - q)."""
+    first, target = _fit_logistic(scores, labels), _smoothed(labels)
+    odds = first[0] * scores + first[1]
+    low, high = -np.logaddexp(0, -odds), np.logaddexp(0, odds)
+
+    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        found = w[0] * low + w[1] * high + w[2]
+        slope = expit(found) - target
+        return float(np.sum(np.logaddexp(0, found) - target * found)), np.array(
+            [slope @ low, slope @ high, slope.sum()]
+        )
+
+    best = minimize(loss, [1.0, 1.0, 0.0], jac=True, method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)])
+    return np.concatenate([first, best.x])
+
+
+def _fit_isotonic(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Knots: the mean score of each run of pairs with one share of matches, and the log-odds of that share, which a count of a half
+    (Jeffreys) keeps finite."""
+    from sklearn.isotonic import isotonic_regression
+
+    order = np.argsort(scores, kind="stable")
+    values, place, counts = np.unique(scores[order], return_inverse=True, return_counts=True)
+    share = np.bincount(place, labels[order]) / counts
+    fitted = isotonic_regression(share, sample_weight=counts, increasing=False)
+    run = np.concatenate([[0], np.cumsum(np.diff(fitted) != 0)])
+    pairs = np.bincount(run, counts)
+    matches = np.bincount(run, share * counts)
+    knots = np.bincount(run, values * counts) / pairs
+    odds = np.log((matches + 0.5) / (pairs - matches + 0.5))
+    return np.concatenate([knots, np.minimum.accumulate(odds)])
+
+
+_FITS: dict[str, Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]] = {
+    "logistic": _fit_logistic,
+    "beta": _fit_beta,
+    "isotonic": _fit_isotonic,
+}

@@ -1,0 +1,115 @@
+"""Prior: how much rarer matches are among a run's candidates than among the labelled pairs, from the candidates' scores alone.
+
+Labelled pairs are not what an index proposes, and their share of matches is another. Where scores are spread alike among genuine pairs
+here and there, and alike among imposites, expectation-maximisation finds the new share (Saerens, Latinne and Decaestecker 2002), and the
+log-odds of every pair move by one number. ``imposite_weight`` is how many imposites there are, to each match, for one among the evidence.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import logit
+
+from siamese.calibration import Calibration
+from siamese.logodds import LogOdds
+
+LEAST_CANDIDATES = 100  # fewer say too little of their share of matches: then that of the evidence stays
+DRAWS = 100  # bootstrap draws for the bound
+BINS = 1024  # of the candidates' scores: their number does not matter to the cost
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The share of matches among a run's candidates.
+
+    Attributes:
+        share: estimated there; among the evidence it is ``evidence_share``.
+        imposite_weight: ratio of the odds of an imposite there and among the evidence.
+        at_most: upper confidence bound of ``imposite_weight``, and never below 1: a promise does not gain from a guess.
+        candidates: how many the estimate rests on; 0 where it is none.
+    """
+
+    share: float
+    evidence_share: float
+    imposite_weight: float
+    at_most: float
+    candidates: int
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Scores of candidates, however many, in short: the mean and the number of each bin."""
+
+    scores: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, scores: NDArray[np.float64]) -> "Histogram":
+        if len(scores) == 0:
+            return cls((), ())
+        edges = np.unique(np.quantile(scores, np.linspace(0, 1, BINS + 1)))
+        place = np.clip(np.searchsorted(edges, scores) - 1, 0, max(len(edges) - 2, 0))
+        counts = np.bincount(place)
+        filled = counts > 0
+        centres = np.bincount(place, scores)[filled] / counts[filled]
+        return cls(tuple(centres.round(7).tolist()), tuple(counts[filled].tolist()))
+
+
+def estimate_prior(
+    calibration: Calibration, candidates: Histogram, cut: float, confidence: float, seed: int = 0
+) -> Prior:
+    """Estimate from the scores of all candidates up to a cut.
+
+    Args:
+        calibration: fitted on the evidence.
+        candidates: scores of the run's candidates, none left out below the cut.
+        cut: the greatest score that is looked at, on either side.
+        confidence: of ``at_most``, by bootstrap over the candidates and over the evidence, refitted each time.
+    """
+    values, labels = calibration.evidence.arrays
+    inside = (values <= cut) & np.isfinite(values)
+    evidence_share = float(labels[inside].mean()) if inside.any() else 0.5
+    centres, counts = np.array(candidates.scores), np.array(candidates.counts, np.int64)
+    if counts.sum() < LEAST_CANDIDATES or not 0 < evidence_share < 1:
+        return Prior(evidence_share, evidence_share, 1.0, 1.0, 0)
+    share = _match_share(calibration.log_odds(centres), counts, evidence_share)
+    weight = _odds_ratio(evidence_share, share)
+    random = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(DRAWS):
+        again = random.choice(np.flatnonzero(inside), int(inside.sum()))
+        some = float(labels[again].mean())
+        if 0 < some < 1:
+            odds = LogOdds.fit_kind(calibration.log_odds.kind, values[again], labels[again])
+            found = _match_share(odds(centres), random.multinomial(counts.sum(), counts / counts.sum()), some)
+            drawn.append(math.log(_odds_ratio(some, found)))
+    spread = float(np.quantile(drawn, confidence)) - float(np.median(drawn)) if drawn else 0.0
+    return Prior(share, evidence_share, weight, max(1.0, weight * math.exp(spread)), int(counts.sum()))
+
+
+def _match_share(log_odds: NDArray[np.float64], counts: NDArray[np.int64], evidence_share: float) -> float:
+    """The share that makes the scores likeliest: the fixed point of Saerens, Latinne and Decaestecker's equation 2.4.
+
+    Their iteration creeps where few pairs are in doubt, so the root of the likelihood's slope, which falls with the share, is
+    found directly.
+    """
+    total = int(counts.sum())
+    least = 1 / (2 * total)
+    ratio = np.exp(np.clip(log_odds - logit(evidence_share), -50, 50)) - 1  # of the likelihoods of match and imposite
+
+    def slope(share: float) -> float:
+        return float(counts @ (ratio / (1 + share * ratio)))
+
+    if slope(least) <= 0:
+        return least
+    if slope(1 - least) >= 0:
+        return 1 - least
+    return float(brentq(slope, least, 1 - least, xtol=1e-10))
+
+
+def _odds_ratio(evidence_share: float, share: float) -> float:
+    """Imposites to each match in the one, over the same in the other."""
+    return (1 - share) / share * evidence_share / (1 - evidence_share)

@@ -1,0 +1,187 @@
+"""Promise: a threshold that keeps a precision or a recall with stated confidence, and what it rests on.
+
+Fixed-sequence testing (Learn then Test: Angelopoulos, Bates, Candès, Jordan and Lei 2021, section 4 and appendix on several starts):
+thresholds are tested from the strictest on, each against the hypothesis that it breaks the promise, by Clopper and Pearson's exact
+binomial bound (1934); the first that is not refuted ends the sequence, so that the chance of promising too much stays below 1 - confidence
+although many thresholds are looked at. A threshold is the score that follows the k least ones, k fixed beforehand: those k pairs are then
+a sample of all pairs below it. Pairs tied by shared records count as their effective number (Korn and Graubard 1998).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import beta
+
+from siamese.errors import SettingsError
+from siamese.evidence import Evidence
+
+STEPS = 200  # thresholds tested in a sequence, at most
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What some held-out pairs show.
+
+    Attributes:
+        limit: the greatest score they hold for.
+        pairs: pairs counted: those flagged for a precision, the genuine ones for a recall.
+        wrong: of them, wrongly flagged, or missed.
+        independent: how many independent pairs they are worth.
+        least: the precision or recall is at least this, with the confidence asked for.
+    """
+
+    limit: float
+    pairs: int
+    wrong: int
+    independent: float
+    least: float
+
+
+def upper_share(wrong: float, pairs: float, confidence: float) -> float:
+    """Clopper and Pearson's one-sided upper bound of a share of which ``wrong`` of ``pairs`` were seen; 1 for no pairs.
+
+    Fractions are allowed, as effective numbers are.
+    """
+    if pairs <= 0 or wrong >= pairs:
+        return 1.0
+    return float(beta.ppf(confidence, wrong + 1, pairs - wrong))
+
+
+def interval(share: float, pairs: float, confidence: float) -> tuple[float, float]:
+    """Clopper and Pearson's two-sided interval of a share seen among so many independent pairs."""
+    level = 1 - (1 - confidence) / 2
+    return 1 - upper_share((1 - share) * pairs, pairs, level), upper_share(share * pairs, pairs, level)
+
+
+def pairs_needed(share: float, confidence: float) -> int:
+    """Independent pairs, all right, that show a share: 29 for 0.90, 59 for 0.95 and 299 for 0.99 at 95% confidence."""
+    return math.ceil(math.log(1 - confidence) / math.log(share) - 1e-9) if share < 1 else 2**62
+
+
+def promise_precision(
+    evidence: Evidence, precision: float, confidence: float, imposite_weight: float = 1.0
+) -> tuple[Bound | None, Bound | None]:
+    """The largest threshold at which a precision can be promised.
+
+    Args:
+        evidence: held-out pairs.
+        precision: promised share of right ones among the flagged, in (0, 1).
+        confidence: chance, over draws of the evidence, that the promise is kept; in (0, 1).
+        imposite_weight: how many imposites there are, where the promise is to hold, to each of the evidence's. Then the odds of being
+            right among the evidence have to be so many times higher.
+
+    Returns:
+        The bound that is promised, None where there is none; and that of the threshold that comes nearest.
+    """
+    _, labels = evidence.arrays
+    curve = evidence.curve()
+    rows = np.flatnonzero(np.isfinite(curve.distances))  # a threshold lies between two different scores
+    flagged = curve.flagged[rows]
+    target = _shifted(precision, imposite_weight)
+
+    def bound(row: int, level: float) -> Bound:
+        n, wrong = int(flagged[row]), int(flagged[row] - curve.right[row])
+        worth = float(evidence.worth[n - 1])
+        share = upper_share(wrong / n * worth, worth, level)
+        return Bound(curve.between(row), n, wrong, worth, 1 - _shifted_error(share, imposite_weight))
+
+    starts, level = _starts(target, confidence, int(labels.sum()))
+    step = max(1, len(rows) // STEPS)
+    best: Bound | None = None
+    for start in starts:
+        for row in range(int(np.searchsorted(flagged, start)), len(rows), step):
+            tested = bound(row, level)
+            if tested.least < precision:
+                break
+            best = tested if best is None or tested.limit > best.limit else best
+    if best is not None:
+        return best, best
+    return None, max(
+        (bound(row, level) for row in range(0, len(rows), step)), key=lambda each: each.least, default=None
+    )
+
+
+def _starts(target: float, confidence: float, genuine: int) -> tuple[list[int], float]:
+    """Ranks that sequences start from, each twice the one before, and the confidence of each, which share the risk.
+
+    One start suffers from a single wrong label among the surest pairs; more starts than there are genuine pairs for gain nothing.
+    """
+    for count in range(30, 0, -1):
+        level = 1 - (1 - confidence) / count
+        first = pairs_needed(target, level)
+        if first * 2 ** (count - 1) <= genuine or count == 1:
+            return [first * 2**i for i in range(count)], level
+    raise AssertionError("unreachable")
+
+
+def promise_recall(evidence: Evidence, recall: float, confidence: float) -> tuple[Bound | None, Bound | None]:
+    """The smallest threshold at which a recall can be promised: the sequence goes from the loosest one down.
+
+    Args and returns as those of :func:`promise_precision`; a share of matches does not matter here. Genuine pairs with a score of inf,
+    which no search brings, are missed at every threshold.
+    """
+    _, labels = evidence.arrays
+    genuine = np.flatnonzero(labels == 1)
+    worth = evidence.independent(1)
+    best: Bound | None = None
+    nearest: Bound | None = None
+    curve = evidence.curve()
+    rows = np.flatnonzero(np.isfinite(curve.distances) & (np.diff(curve.right, prepend=0) > 0))
+    for row in rows[:: -max(1, len(rows) // STEPS)]:
+        missed = len(genuine) - int(curve.right[row])
+        share = upper_share(missed / max(len(genuine), 1) * worth, worth, confidence)
+        bound = Bound(curve.between(row), len(genuine), missed, worth, 1 - share)
+        if nearest is None or bound.least > nearest.least:
+            nearest = bound
+        if share > 1 - recall:
+            break
+        best = bound
+    return best, nearest
+
+
+def false_positive_rate(evidence: Evidence, limit: float, confidence: float) -> Bound:
+    """What share of imposites is flagged at most: unlike a precision, it holds whatever the share of matches.
+
+    The :class:`Bound`'s ``least`` is the share of imposites that is rightly left alone, at least.
+    """
+    scores, labels = evidence.arrays
+    imposites = np.flatnonzero(labels == 0)
+    wrong = int((scores[imposites] <= limit).sum())
+    worth = evidence.independent(0)
+    share = upper_share(wrong / max(len(imposites), 1) * worth, worth, confidence)
+    return Bound(limit, len(imposites), wrong, worth, 1 - share)
+
+
+def check_share(name: str, value: float) -> None:
+    """Raises SettingsError unless a share lies between 0 and 1, both excluded: certainty cannot be promised."""
+    if not 0 < value < 1:
+        raise SettingsError(f"{name} is {value}: expected a share above 0 and below 1, such as 0.95")
+
+
+def _shifted(precision: float, imposite_weight: float) -> float:
+    """The precision that the evidence must have for this one where imposites are so many times as frequent."""
+    return imposite_weight * precision / (imposite_weight * precision + 1 - precision)
+
+
+def _shifted_error(error: float, imposite_weight: float) -> float:
+    return imposite_weight * error / (imposite_weight * error + 1 - error)
+
+
+def more_pairs(nearest: Bound | None, precision: float, confidence: float, imposite_weight: float = 1.0) -> str:
+    """What would do, in words, where a share cannot be promised."""
+    least = pairs_needed(_shifted(precision, imposite_weight), confidence)
+    if nearest is None:
+        return f"{least:,} independent pairs without a mistake would show it, and there are none"
+    share, target = nearest.wrong / nearest.pairs, 1 - _shifted(precision, imposite_weight)
+    seen = (
+        f"the best threshold has {nearest.wrong:,} wrong of {nearest.pairs:,} (worth {nearest.independent:,.0f} independent ones), "
+        f"which shows {nearest.least:.3f}"
+    )
+    if share >= target:
+        return f"{seen}, and more pairs like these would not help"
+    n = least
+    while upper_share(share * n, n, confidence) > target and n < 1e7:
+        n = math.ceil(n * 1.05)
+    factor = n / max(nearest.independent, 1)
+    return f"{seen}; about {factor:.1f} times as many labelled pairs would do"

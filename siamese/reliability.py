@@ -1,0 +1,84 @@
+"""Reliability: whether pairs with a probability of p are matches p of the time."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 15  # of equal width (Guo, Pleiss, Sun and Weinberger 2017)
+DRAWS = 500
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Pairs whose probability lies in (low, high]; the first bin holds 0 too."""
+
+    low: float
+    high: float
+    pairs: int
+    probability: float  # mean
+    matches: float  # share
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How far probabilities can be trusted.
+
+    Attributes:
+        bins: those with pairs in them, ascending.
+        error: expected calibration error: mean over pairs of the bins' |share of matches - mean probability|.
+        brier: mean squared error of the probabilities.
+        error_interval, brier_interval: the middle 95% of bootstrap draws of the pairs.
+    """
+
+    bins: tuple[Bin, ...]
+    error: float
+    brier: float
+    error_interval: tuple[float, float]
+    brier_interval: tuple[float, float]
+
+    @classmethod
+    def of(cls, probability: NDArray[np.float64], is_match: NDArray, seed: int = 0) -> "Reliability":
+        """Measure (n,) probabilities, n at least 1, against (n,) labels.
+
+        Example:
+            >>> Reliability.of(np.array([0.1, 0.1, 0.9, 0.9]), np.array([0, 0, 1, 1])).error
+            0.1
+        """
+        label = np.asarray(is_match, np.float64)
+        n = len(label)
+        place = np.clip(np.ceil(probability * BINS).astype(np.int64) - 1, 0, BINS - 1)
+        square = (probability - label) ** 2
+        random = np.random.default_rng(seed)
+        draws = []
+        for _ in range(DRAWS):
+            times = np.bincount(random.integers(0, n, n), minlength=n)
+            draws.append((_error(place, probability, label, times), float(times @ square) / n))
+        errors, briers = (np.quantile(each, [0.025, 0.975]) for each in np.array(draws).T)
+        bins = []
+        for bin_ in np.unique(place):
+            here = place == bin_
+            low, high = bin_ / BINS, (bin_ + 1) / BINS
+            bins.append(Bin(low, high, int(here.sum()), float(probability[here].mean()), float(label[here].mean())))
+        return cls(
+            bins=tuple(bins),
+            error=round(_error(place, probability, label, np.ones(n, np.int64)), 12),
+            brier=float(square.mean()),
+            error_interval=(float(errors[0]), float(errors[1])),
+            brier_interval=(float(briers[0]), float(briers[1])),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "expected_calibration_error": self.error,
+            "expected_calibration_error_interval": list(self.error_interval),
+            "brier": self.brier,
+            "brier_interval": list(self.brier_interval),
+            "bins": [vars(each) for each in self.bins],
+        }
+
+
+def _error(place: NDArray, probability: NDArray, label: NDArray, times: NDArray) -> float:
+    gap = np.bincount(place, times * (label - probability), minlength=BINS)
+    return float(np.abs(gap).sum() / times.sum())

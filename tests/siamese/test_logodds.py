@@ -1,0 +1,69 @@
+"""Log-odds curves: against scikit-learn, a made truth, and what every one of them must keep."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+from siamese.evidence import Evidence
+from siamese.logodds import LogOdds
+
+KINDS = ("logistic", "beta", "isotonic")
+PAIRS = st.lists(st.tuples(st.integers(-300, 300), st.integers(0, 1)), min_size=4, max_size=60).filter(
+    lambda pairs: 0 < sum(label for _, label in pairs) < len(pairs)
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(PAIRS)
+def test_no_curve_rises_or_runs_away(kind, pairs) -> None:
+    scores, labels = np.array(pairs).T
+    fitted = LogOdds.fit_kind(kind, scores / 10, labels)
+    odds = fitted(np.linspace(-50, 50, 500))
+    assert np.isfinite(odds).all()
+    assert (np.diff(odds) <= 1e-9).all()
+    assert fitted([np.inf])[0] == -np.inf
+
+
+def test_the_logistic_is_scikit_learn_s() -> None:
+    random = np.random.default_rng(0)
+    scores = random.normal(size=20_000)
+    labels = random.random(20_000) < 1 / (1 + np.exp(2 * scores - 1))
+    found = LogOdds.fit_kind("logistic", scores, labels).parameters
+    other = LogisticRegression(C=1e9).fit(scores[:, None], labels)
+    np.testing.assert_allclose(found, [other.coef_[0, 0], other.intercept_[0]], atol=0.01)
+
+
+def test_the_kind_is_the_simplest_that_the_pairs_speak_for() -> None:
+    random = np.random.default_rng(1)
+    scores = random.uniform(-4, 4, 20_000)
+    shapes = {
+        "logistic": -1.5 * scores + 0.5,
+        "beta": -3 * np.logaddexp(0, scores) + 0.5 * np.logaddexp(0, -scores) + 1,  # tails of two slopes
+        "isotonic": np.where(scores < -1, 3.0, np.where(scores < 2, 0.0, -4.0)),  # steps
+    }
+    for kind, odds in shapes.items():
+        labels = random.random(len(scores)) < 1 / (1 + np.exp(-odds))
+        fitted = LogOdds.fit(Evidence.of(scores, labels))
+        assert fitted.kind == kind
+        fresh = random.random(len(scores)) < 1 / (1 + np.exp(-odds))
+        best = log_loss(fresh, 1 / (1 + np.exp(-odds)))
+        assert log_loss(fresh, 1 / (1 + np.exp(-fitted(scores)))) < best + 0.01
+
+
+def test_few_pairs_get_the_logistic() -> None:
+    assert LogOdds.fit(Evidence.of([0.1, 0.2, 0.8, 0.9], [1, 1, 0, 0])).kind == "logistic"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_reaching_finds_the_last_score_that_has_the_odds(kind) -> None:
+    random = np.random.default_rng(2)
+    labels = np.arange(600) % 2
+    fitted = LogOdds.fit_kind(kind, random.normal(np.where(labels == 1, -2, 2)), labels)
+    for wanted in (-2.0, 0.0, 1.0):
+        score = fitted.reaching(wanted)
+        assert fitted([score])[0] >= wanted > fitted([score + 1e-6])[0]
+    if kind == "isotonic":
+        assert fitted.reaching(50.0) == -np.inf

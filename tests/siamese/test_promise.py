@@ -1,0 +1,179 @@
+"""Promises kept: by simulation with a known truth, and against plain formulas."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom, binomtest, norm
+
+from siamese.calibration import Calibration
+from siamese.errors import SettingsError
+from siamese.evidence import Evidence, independent_pairs
+from siamese.prior import Histogram, estimate_prior
+from siamese.promise import (
+    check_share,
+    false_positive_rate,
+    interval,
+    more_pairs,
+    pairs_needed,
+    promise_precision,
+    promise_recall,
+    upper_share,
+)
+
+DRAWS = 1000
+CONFIDENCE = 0.9
+LAW = 0.25, 2.0  # share of matches; genuine pairs are scored N(-2, 1.5), imposites N(2, 1.5)
+
+
+def draw(n: int, random: np.random.Generator, share: float = LAW[0]) -> tuple[np.ndarray, np.ndarray]:
+    labels = (random.random(n) < share).astype(int)
+    return random.normal(np.where(labels == 1, -LAW[1], LAW[1]), 1.5), labels
+
+
+def true_precision(limit: float, share: float = LAW[0]) -> float:
+
+    right, wrong = share * norm.cdf((limit + LAW[1]) / 1.5), (1 - share) * norm.cdf((limit - LAW[1]) / 1.5)
+    return right / (right + wrong)
+
+
+def plain_threshold(evidence: Evidence, precision: float) -> float:
+    """What everybody does: the largest threshold that had the precision on the pairs."""
+    curve = evidence.curve()
+    reached = np.flatnonzero(curve.precision >= precision)
+    return curve.between(int(reached[-1])) if len(reached) else -np.inf
+
+
+def at_most(missed: int, rate: float) -> bool:
+    """Whether so many of DRAWS are no evidence (1 in 1,000) against the stated rate."""
+    return missed <= binom.ppf(0.999, DRAWS, rate)
+
+
+def test_the_promised_precision_is_missed_at_most_at_the_stated_rate() -> None:
+    random, missed, promised, plain_missed = np.random.default_rng(0), 0, 0, 0
+    for _ in range(DRAWS):
+        evidence = Evidence.of(*draw(600, random))
+        bound, _ = promise_precision(evidence, 0.9, CONFIDENCE)
+        promised += bound is not None
+        missed += bound is not None and true_precision(bound.limit) < 0.9
+        plain_missed += true_precision(plain_threshold(evidence, 0.9)) < 0.9
+    assert at_most(missed, 1 - CONFIDENCE)
+    assert not at_most(plain_missed, 1 - CONFIDENCE)  # the same test fails for the plain empirical threshold
+    assert promised > 0.9 * DRAWS  # and it does not keep its word by promising nothing
+
+
+def test_pairs_that_share_records_do_not_break_the_promise() -> None:
+    """Each record is in eight pairs that are scored and labelled alike: 960 pairs that are 120 draws."""
+    random, missed, blind = np.random.default_rng(1), 0, 0
+    left, right = np.repeat(np.arange(120), 8), 120 + np.arange(960)
+    for _ in range(DRAWS):
+        scores, labels = draw(120, random)
+        spread = np.repeat(scores, 8) + random.normal(0, 0.001, 960), np.repeat(labels, 8)
+        bound, _ = promise_precision(Evidence.of(*spread, left, right), 0.8, CONFIDENCE)
+        missed += bound is not None and true_precision(bound.limit) < 0.8
+        alone, _ = promise_precision(Evidence.of(*spread), 0.8, CONFIDENCE)
+        blind += alone is not None and true_precision(alone.limit) < 0.8
+    assert at_most(missed, 1 - CONFIDENCE)
+    assert not at_most(blind, 1 - CONFIDENCE)  # taken as independent, they do
+
+
+def test_a_changed_share_of_matches_does_not_break_the_promise(monkeypatch) -> None:
+    """Labels with a share of matches of 0.5, a corpus whose candidates have 0.2: its scores alone tell."""
+    monkeypatch.setattr("siamese.prior.DRAWS", 20)
+    monkeypatch.setattr("siamese.prior.BINS", 128)
+    monkeypatch.setattr("siamese.logodds.ISOTONIC_MATCHES", 10**9)
+    random, missed, blind, promised = np.random.default_rng(2), 0, 0, 0
+    level = 1 - (1 - CONFIDENCE) / 2
+    for number in range(DRAWS):
+        calibration = Calibration.fit(*draw(800, random, 0.5))
+        scores, _ = draw(2000, random, 0.2)
+        prior = estimate_prior(calibration, Histogram.of(scores), np.inf, level, seed=number)
+        bound, _ = promise_precision(calibration.evidence, 0.85, level, prior.at_most)
+        promised += bound is not None
+        missed += bound is not None and true_precision(bound.limit, 0.2) < 0.85
+        alone, _ = promise_precision(calibration.evidence, 0.85, CONFIDENCE)
+        blind += alone is not None and true_precision(alone.limit, 0.2) < 0.85
+    assert at_most(missed, 1 - CONFIDENCE)
+    assert not at_most(blind, 1 - CONFIDENCE)
+    assert promised > 0.8 * DRAWS
+
+
+def test_the_promised_recall_is_missed_at_most_at_the_stated_rate() -> None:
+
+    random, missed, promised = np.random.default_rng(3), 0, 0
+    for _ in range(DRAWS):
+        scores, labels = draw(600, random)
+        lost = random.random(600) < 0.03  # brought by no search
+        bound, _ = promise_recall(Evidence.of(np.where(lost, np.inf, scores), labels), 0.85, CONFIDENCE)
+        promised += bound is not None
+        missed += bound is not None and 0.97 * norm.cdf((bound.limit + LAW[1]) / 1.5) < 0.85
+    assert at_most(missed, 1 - CONFIDENCE)
+    assert promised > 0.9 * DRAWS
+
+
+def test_the_share_of_matches_is_found_from_scores_alone() -> None:
+    random = np.random.default_rng(4)
+    calibration = Calibration.fit(*draw(4000, random, 0.5))
+    for share in (0.1, 0.2, 0.5, 0.8):
+        scores, labels = draw(20_000, random, share)
+        prior = estimate_prior(calibration, Histogram.of(scores), np.inf, 0.95)
+        assert prior.share == pytest.approx(labels.mean(), rel=0.15)
+        assert prior.imposite_weight == pytest.approx((1 - share) / share, rel=0.2)
+        assert prior.at_most >= max(1.0, prior.imposite_weight)
+        found = calibration.probability(scores, prior.imposite_weight)
+        assert found.sum() == pytest.approx(labels.sum(), rel=0.15)
+
+
+def test_few_candidates_leave_the_share_as_it_was() -> None:
+    calibration = Calibration.fit(*draw(400, np.random.default_rng(5)))
+    prior = estimate_prior(calibration, Histogram.of(np.linspace(-3, 3, 20)), np.inf, 0.95)
+    assert prior.candidates == 0 and prior.imposite_weight == prior.at_most == 1
+
+
+def test_the_known_numbers() -> None:
+    assert [pairs_needed(share, 0.95) for share in (0.9, 0.95, 0.99)] == [29, 59, 299]
+    assert upper_share(0, 59, 0.95) < 0.05 < upper_share(0, 58, 0.95)
+    assert upper_share(3, 3, 0.95) == upper_share(0, 0, 0.95) == 1
+
+
+@given(st.integers(0, 60), st.integers(1, 60), st.floats(0.5, 0.99))
+def test_the_interval_is_scipy_s_exact_one(wrong, pairs, confidence) -> None:
+    wrong = min(wrong, pairs)
+    exact = binomtest(wrong, pairs).proportion_ci(confidence, "exact")
+    assert interval(wrong / pairs, pairs, confidence) == pytest.approx((exact.low, exact.high), abs=1e-6)
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(9, 17)), min_size=1, max_size=25))
+def test_effective_numbers_are_those_of_networkx_groups(pairs) -> None:
+    import networkx
+
+    graph = networkx.Graph(pairs)
+    of = {node: number for number, nodes in enumerate(networkx.connected_components(graph)) for node in nodes}
+    sizes = np.bincount([of[left] for left, _ in pairs])
+    left, right = np.array(pairs).T
+    assert independent_pairs(left, right)[-1] == pytest.approx(sizes.sum() ** 2 / (sizes**2).sum())
+    assert independent_pairs(left, right)[:-1].tolist() == independent_pairs(left[:-1], right[:-1]).tolist()
+
+
+def test_too_few_pairs_are_refused_with_what_would_do() -> None:
+    evidence = Evidence.of(np.linspace(-2, 2, 40), np.arange(40) < 20)
+    bound, nearest = promise_precision(evidence, 0.95, 0.95)
+    assert bound is None and nearest is not None and nearest.pairs == 20 and nearest.wrong == 0
+    assert nearest.least == pytest.approx(0.05 ** (1 / 20))
+    assert "0 wrong of 20" in more_pairs(nearest, 0.95, 0.95)
+    assert "3.0 times as many" in more_pairs(nearest, 0.95, 0.95)  # 59 of 20
+    useless = Evidence.of(np.linspace(-2, 2, 40), np.arange(40) % 2)
+    assert "would not help" in more_pairs(promise_precision(useless, 0.95, 0.95)[1], 0.95, 0.95)
+
+
+def test_the_rate_of_false_positives_is_bounded() -> None:
+    evidence = Evidence.of(np.arange(100), np.arange(100) < 10)
+    found = false_positive_rate(evidence, 9.5, 0.95)
+    assert (found.pairs, found.wrong) == (90, 0)
+    assert 1 - found.least == pytest.approx(1 - 0.05 ** (1 / 90))
+
+
+@pytest.mark.parametrize("wrong", [0, 1, -0.1, 1.5, float("nan")])
+def test_certainty_cannot_be_promised(wrong) -> None:
+    with pytest.raises(SettingsError, match=f"min_precision is {wrong}"):
+        check_share("min_precision", wrong)
