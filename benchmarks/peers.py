@@ -1,4 +1,4 @@
-"""Splink 5 on whole tables of ``../shared/data``, by the protocol of ``whole_tables.py``: learn on one half of the entities, run on the other.
+"""Splink 5 on whole tables of ``../shared/data`` by the protocol of ``whole_tables.py``: it learns on one half, and runs on the other.
 
 Splink learns m from the true pairs of the train half and u from its random pairs; the threshold is the best F1 there. Where two tables
 are linked, each record is matched once at most, as in our own runs. The settings are in ``splink_recipes.py``. Each set runs in a
@@ -30,6 +30,7 @@ from pipeline.evaluation import cluster_scores
 from pipeline.matching import RowPairs
 
 SEED = 0
+SAMPLED = 1e7  # random pairs for u: all of these halves
 
 
 class Half:
@@ -50,7 +51,9 @@ class Half:
         self.true = np.unique(self.keys(self.rows(self.pairs["left_id"]), self.rows(self.pairs["right_id"])))
         made = {"unique_id": records["record_id"], **recipe.columns(records)}
         table = pa.table({column: _arrow(values) for column, values in made.items()})
-        self.tables = [table.filter(pa.array(self.side == side)) for side in ((False, True) if two_tables else (False,))]
+        self.tables = [
+            table.filter(pa.array(self.side == side)) for side in ((False, True) if two_tables else (False,))
+        ]
 
     def rows(self, ids: pd.Series) -> np.ndarray:
         return self.ids.get_indexer(ids)
@@ -88,7 +91,7 @@ def train(half: Half, recipe: Recipe) -> dict[str, Any]:
         retain_matching_columns=False,
     )
     linker = half.linker(settings)
-    linker.training.estimate_u_using_random_sampling(max_pairs=1e7, seed=SEED, min_count_per_level=None)
+    linker.training.estimate_u_using_random_sampling(max_pairs=SAMPLED, seed=SEED, min_count_per_level=None)
     labels = pd.DataFrame({"unique_id_l": half.pairs["left_id"], "unique_id_r": half.pairs["right_id"]})
     if half.two_tables:
         labels = labels.assign(source_dataset_l="A", source_dataset_r="B")
@@ -156,7 +159,9 @@ def measure(name: str, part: str) -> dict[str, Any]:
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
-    lines = ["| set | precision | recall | F1 | candidates | candidate recall | B-cubed F1 | training, s | run, s | peak, MB |"]
+    lines = [
+        "| set | precision | recall | F1 | candidates | candidate recall | B-cubed F1 | training, s | run, s | peak, MB |"
+    ]
     lines.append("|---" * 10 + "|")
     for one in results:
         lines.append(
@@ -170,7 +175,9 @@ def markdown(results: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="sets; all that have a recipe unless given")
-    parser.add_argument("--part", choices=("train", "test"), default="test", help="train: what the recipes were chosen by")
+    parser.add_argument(
+        "--part", choices=("train", "test"), default="test", help="train: what the recipes were chosen by"
+    )
     parser.add_argument("--out", type=Path, help="folder for peers.md and peers.json")
     arguments = parser.parse_args()
     if not DATA.is_dir():

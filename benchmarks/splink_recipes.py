@@ -38,7 +38,11 @@ class Recipe:
 def plain(text: pd.Series) -> pd.Series:
     """Lower case, letters and digits alone, None where nothing is left."""
     some = text.str.lower().str.replace(r"[^0-9a-z]+", " ", regex=True).str.strip()
-    return some.where(some != "", None)
+    return some.astype(object).where(some != "", None)
+
+
+def letters(text: pd.Series) -> pd.Series:
+    return plain(text).str.replace(" ", "")
 
 
 def words(text: pd.Series) -> pd.Series:
@@ -60,9 +64,9 @@ def weights(text: pd.Series) -> pd.Series:
     return lists.map(unit)
 
 
-def rare(text: pd.Series, most: int) -> pd.Series:
-    """Words that at most so many records have."""
-    lists = words(text)
+def rare(text: pd.Series, share: float) -> pd.Series:
+    """Words that at most this share of the records have, and two at least."""
+    lists, most = words(text), share * len(text)
     seen = Counter(word for some in lists.dropna() for word in some)
     return lists.map(lambda some: [word for word in some or () if 1 < seen[word] <= most] or None)
 
@@ -132,6 +136,7 @@ def shares(column: str):
 
 
 EIGHT = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]
+FINE = [*np.arange(0.95, 0.41, -0.05).round(2).tolist(), 0.4, 0.3, 0.2]
 
 # The train half's venues go by two names each.
 VENUES = {
@@ -153,22 +158,24 @@ def abt_buy(table: pd.DataFrame) -> dict[str, pd.Series]:
     return {
         "name": weights(table["name"]),
         "text": weights(text),
+        "letters": letters(table["name"]),
         "codes": codes(table["name"]),
+        "numbers": numbers(table["name"]),
         "brand": plain(table["name"]).str.split().str[0],
         "price": amount(table["price"]),
-        "rare": rare(table["name"], 40),
+        "rare": rare(table["name"], 0.04),
     }
 
 
 def amazon_google(table: pd.DataFrame) -> dict[str, pd.Series]:
     return {
-        "title": weights(table["title"] + " " + table["manufacturer"]),
+        "title": weights(table["title"]),
+        "made": weights(table["title"] + " " + table["manufacturer"]),
         "start": plain(table["title"]),
-        "text": weights(table["description"]),
-        "numbers": numbers(table["title"]),
+        "numbers": numbers(table["title"].str.replace(r"\.0\b", "", regex=True)),
         "manufacturer": plain(table["manufacturer"]),
         "price": amount(table["price"]),
-        "rare": rare(table["title"], 60),
+        "rare": rare(table["title"], 0.03),
     }
 
 
@@ -177,25 +184,26 @@ def dblp_acm(table: pd.DataFrame) -> dict[str, pd.Series]:
     return {
         "title": title,
         "authors": weights(table["authors"]),
-        "venue": plain(table["venue"]).map(lambda one: VENUES.get(one, one)),
+        "venue": plain(table["venue"]).replace(VENUES),
         "year": amount(table["year"]),
         "words": weights(table["title"]),
-        "rare": rare(table["title"], 30),
-        "rare_authors": rare(table["authors"], 10),
+        "rare": rare(table["title"], 0.012),
+        "rare_authors": rare(table["authors"], 0.004),
     }
 
 
 def cora(table: pd.DataFrame) -> dict[str, pd.Series]:
     return {
         "title": weights(table["title"]),
-        "letters": plain(table["title"]).str.replace(" ", ""),
+        "letters": letters(table["title"]),
         "author": weights(table["author"]),
         "venue": weights(table["venue"]),
         "year": first_number(table["year"], r"((?:19|20)\d\d)"),
         "page": first_number(table["pages"], r"(\d+)"),
         "volume": first_number(table["volume"], r"(\d+)"),
-        "rare": rare(table["title"], 120),
-        "rare_author": rare(table["author"], 60),
+        "rare": rare(table["title"], 0.25),
+        "rare_author": rare(table["author"], 0.12),
+        "rare_venue": rare(table["venue"], 0.1),
     }
 
 
@@ -206,18 +214,26 @@ def febrl(table: pd.DataFrame) -> dict[str, pd.Series]:
 RECIPES = {
     "abt-buy-tables": Recipe(
         abt_buy,
-        [cosine("name", EIGHT), cosine("text", EIGHT), same_set("codes"), name("brand"), price("price")],
+        [
+            cosine("name", EIGHT),
+            cosine("text", EIGHT),
+            name("letters", (0.9, 0.8, 0.7)),
+            same_set("codes"),
+            same_set("numbers"),
+            name("brand"),
+            price("price"),
+        ],
         [shares("rare"), shares("codes")],
     ),
     "amazon-google-tables": Recipe(
         amazon_google,
-        [cosine("title", EIGHT), cosine("text", EIGHT), same_set("numbers"), name("manufacturer"), price("price")],
+        [cosine("made", FINE), cosine("title", EIGHT), same_set("numbers"), name("manufacturer"), price("price")],
         [shares("rare"), block_on("substr(start, 1, 8)")],
     ),
     "dblp-acm-tables": Recipe(
         dblp_acm,
         [
-            name("title"),
+            cosine("words", EIGHT),
             cosine("authors", EIGHT),
             comparisons.ExactMatch("venue"),
             close("year", (0.5, 1)),
@@ -227,6 +243,7 @@ RECIPES = {
     "cora": Recipe(
         cora,
         [
+            name("letters", (0.97, 0.93, 0.88, 0.8)),
             cosine("title", EIGHT),
             cosine("author", EIGHT),
             cosine("venue", [0.9, 0.7, 0.5, 0.3, 0.1]),
@@ -234,7 +251,13 @@ RECIPES = {
             close("page", (0.5, 2)),
             close("volume", (0.5,)),
         ],
-        [shares("rare"), shares("rare_author"), block_on("substr(letters, 1, 10)")],
+        [
+            shares("rare"),
+            shares("rare_author"),
+            shares("rare_venue"),
+            block_on("page"),
+            block_on("substr(letters, 1, 10)"),
+        ],
     ),
     "febrl3": Recipe(
         febrl,
