@@ -63,6 +63,7 @@ class Half:
 
     def linker(self, settings: Any) -> Linker:
         connection = duckdb.connect(config={"threads": 2})
+        connection.execute("set enable_progress_bar = false")
         connection.execute(MACRO)
         api = DuckDBAPI(connection)
         names = ("A", "B") if self.two_tables else ("A",)
