@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint typecheck bench bench-accuracy bench-few-labels clean
+.PHONY: demo test lint typecheck bench bench-accuracy bench-few-labels bench-peers clean
 
 demo: .venv/installed ## the whole job on data made from a seed
 	$(BIN)/siamese demo
@@ -16,7 +16,7 @@ lint: .venv/installed-test
 typecheck: .venv/installed-test
 	$(BIN)/mypy
 
-bench: bench-accuracy bench-few-labels ## figures on the public benchmarks of ../shared/data
+bench: bench-accuracy bench-few-labels bench-peers ## figures on the public benchmarks of ../shared/data
 	$(BIN)/python benchmarks/verifier_speed.py
 	$(BIN)/python benchmarks/whole_tables.py
 
@@ -25,6 +25,9 @@ bench-accuracy: .venv/installed-bench ## test F1 beside published matchers: half
 
 bench-few-labels: .venv/installed-bench ## test F1 against the number of labelled pairs
 	$(BIN)/python benchmarks/few_labels.py --out benchmarks/results
+
+bench-peers: .venv/installed-bench ## Splink on whole tables: five minutes on two cores
+	$(BIN)/python benchmarks/peers.py --out benchmarks/results
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
