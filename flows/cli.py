@@ -152,6 +152,40 @@ def evaluate(
 
 
 @app.command()
+def score(
+    model: str,
+    records: str,
+    pairs: str,
+    out: Annotated[Path | None, typer.Option(help="Parquet or CSV file to write.")] = None,
+    verifier: Verifier = None,
+    id_column: Id = "record_id",
+    as_json: Json = False,
+) -> None:
+    """Distance and probability of given pairs."""
+    from flows import show
+    from pipeline.judging import Threshold
+    from pipeline.records import Records
+    from pipeline.scoring import score_pairs
+    from pipeline.tables import check_table, write_table
+    from siamese.encoder import SiameseEncoder
+
+    asked = _asked(verifier)
+    if out is not None:
+        check_table(out, ".parquet", ".csv")
+    encoder = SiameseEncoder.load(model)
+    judge = Threshold(verifier=asked).judge(encoder)
+    scored = score_pairs(encoder, judge, Records.open(records, id_column), pairs)
+    flagged = int(scored["is_match"].to_numpy().sum())
+    result = {"pairs": scored.num_rows, "flagged": flagged, **judge.describe()}
+    if out is not None:
+        write_table(scored, out)
+    rows = (
+        {"out": str(out)} if out is not None else {"scores": json.loads(scored.to_pandas().to_json(orient="records"))}
+    )
+    _print(result | rows, as_json, show.scored)
+
+
+@app.command()
 def index(
     model: str,
     records: str,

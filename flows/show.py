@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -50,6 +51,18 @@ def evaluated(result: dict[str, Any]) -> None:
             ("recall", f"{result['recall']:.3f}"),
             ("F1", f"{result['f1']:.3f}"),
             ("average precision", f"{result['average_precision']:.3f}"),
+        ],
+    )
+
+
+def scored(result: dict[str, Any]) -> None:
+    if "scores" in result:
+        return neighbours(pd.DataFrame(result["scores"]))
+    _figures(
+        f"[bold]Scores in {result['out']}[/bold]",
+        [
+            ("pairs", f"{result['pairs']:,}, {result['flagged']:,} of them flagged"),
+            ("decided by", f"the {result['decided_by']}, probability of at least {result['min_probability']:.2f}"),
         ],
     )
 
@@ -131,7 +144,7 @@ def demo_made(folder: Path, records: int) -> None:
 def neighbours(found: Any) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in found.columns:
-        table.add_column(name, justify="left" if name == "record_id" else "right")
+        table.add_column(name, justify="left" if name.endswith("_id") else "right")
     for row in found.itertuples(index=False):
         table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
     _console().print(table)

@@ -14,6 +14,7 @@ from pipeline.judging import Judge, Judgement, Threshold
 from pipeline.matching import PAIRS
 from pipeline.pairs import SPLITS, LabelledPairs, entities_of
 from pipeline.records import Records
+from pipeline.scoring import score_rows
 from pipeline.training_set import read_training_set
 from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError, SettingsError
@@ -63,11 +64,7 @@ def evaluate_encoder(
 
 def judge_pairs(encoder: SiameseEncoder, judge: Judge, records: pa.Table, pairs: Pairs) -> Judgement:
     """What a model makes of pairs of rows of some records; no other record is read."""
-    rows = pairs.rows()
-    chosen, pairs = records.take(pa.array(rows)), pairs.renumber(rows)
-    embeddings = encoder.encode(chosen)
-    distances = encoder.margin_distance(encoder.energies(embeddings[pairs.left], embeddings[pairs.right]))
-    return judge.judge(distances, encoder.schema.select(chosen), pairs.left, pairs.right)
+    return score_rows(encoder, judge, records, pairs).judgement
 
 
 def evaluate_run(
