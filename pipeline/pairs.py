@@ -48,8 +48,8 @@ class LabelledPairs:
         has_labels, has_split = "label" in frame.columns, "split" in frame.columns
         columns = {name: frame[name] for name in ("left_id", "right_id")}
         label = frame["label"] if has_labels else pd.Series(1, index=frame.index)
-        known = label.map(_label)
-        _refuse(known.isna(), path, "label", label, "1 (the same) or 0 (not the same)")
+        known = label.map(label_of)
+        refuse_rows(known.isna(), path, "label", label, "1 (the same) or 0 (not the same)")
         columns["label"] = known.astype("int8")
         if has_split:
             split = (
@@ -59,7 +59,7 @@ class LabelledPairs:
                 .str.lower()
                 .replace({"validation": "valid", "val": "valid", "dev": "valid"})
             )
-            _refuse(
+            refuse_rows(
                 ~split.isin(SPLITS).fillna(False).astype(bool), path, "split", frame["split"], "train, valid or test"
             )
             columns["split"] = split.astype(str)
@@ -92,7 +92,7 @@ def read_id_pairs(path: str) -> pa.Table:
     for name in ("left_id", "right_id"):
         ids = table[name].cast(pa.large_string())
         values = ids.to_pandas()
-        _refuse(values.isna() | (values == ""), path, name, values, "the id of a record")
+        refuse_rows(values.isna() | (values == ""), path, name, values, "the id of a record")
         table = table.set_column(table.column_names.index(name), name, ids)
     return table
 
@@ -162,7 +162,8 @@ def split_by_entity(pairs: Pairs, n_records: int, seed: int) -> NDArray[np.str_]
     return random.permutation(parts)[run[place[shuffle[entities]]]]
 
 
-def _label(value: object) -> float:
+def label_of(value: object) -> float:
+    """1 or 0 of what a label column holds, NaN where that is neither."""
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -170,7 +171,8 @@ def _label(value: object) -> float:
     return number if number in (0, 1) else float("nan")
 
 
-def _refuse(bad: pd.Series, path: str, column: str, values: pd.Series, expected: str) -> None:
+def refuse_rows(bad: pd.Series, path: str, column: str, values: pd.Series, expected: str) -> None:
+    """Raise a DataError that names the first bad row, if there is one."""
     if bad.any():
         first = int(np.argmax(bad.to_numpy()))
         raise DataError(f"row {first + 1} of '{path}' has {column} '{values.iloc[first]}': expected {expected}")
