@@ -144,7 +144,7 @@ def demo_made(folder: Path, records: int) -> None:
 def audit_drawn(plan: dict[str, Any]) -> None:
     sure = f"{plan['confidence']:.4g}"
     kinds = [f"{plan[kind]:,} {name}" for kind, name in AUDITED.items() if plan[kind]]
-    needed = ", ".join(f"{n} of {precision}" for precision, n in plan["needed"].items())
+    needed = ", ".join(f"{n} show {precision}" for precision, n in plan["needed"].items())
     rows = [("pairs", f"{plan['pairs']:,}: {', '.join(kinds)}")]
     if plan["if_no_error"] is not None:
         rows.append(
@@ -153,7 +153,7 @@ def audit_drawn(plan: dict[str, Any]) -> None:
                 f"a precision of at least {plan['if_no_error']:.3f}, at {sure} confidence",
             )
         )
-        rows.append(("in general", f"so many flagged pairs without an error show a precision: {needed}"))
+        rows.append(("flagged pairs without an error", f"{needed}, drawn plainly"))
     rows.append(("next", f"write 1 or 0 in the label column, then: siamese audit RUN --judged {plan['out']}"))
     _figures(f"[bold]Pairs to judge in {plan['out']}[/bold]", rows)
 

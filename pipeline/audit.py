@@ -153,7 +153,7 @@ def estimate_run(
         drawn: how many rows were to be judged.
         simulation: ``seed`` and ``draws`` of the intervals.
     """
-    tally = _tally(strata, rows, label)
+    tally = tally_of(strata, rows, label)
     kinds = {kind: strata.are(kind) for kind in Kind}
     flagged, written, beyond = (tally.of(chosen) for chosen in kinds.values())
     of_written = share_found(flagged, written, confidence, **simulation)
@@ -174,7 +174,7 @@ def estimate_run(
     return Audit(drawn, len(rows), drawn - len(rows), confidence, precision, recall, of_written, of, table)
 
 
-def _tally(strata: Strata, rows: np.ndarray, label: np.ndarray) -> Tally:
+def tally_of(strata: Strata, rows: np.ndarray, label: np.ndarray) -> Tally:
     """Judged pairs by stratum; where the weights of a stratum differ, as many as would say the same with equal ones (Kish 1965)."""
     stratum, weight, n = strata.of_pair[rows], strata.weight[rows], len(strata.rows)
     total, squares, right = (np.bincount(stratum, each, n) for each in (weight, weight**2, weight * label))

@@ -55,9 +55,9 @@ class Tally:
         """(draws,) numbers of right pairs, with one pair added that is right (``added`` 1) or not (0)."""
         total = np.zeros(draws)
         rest = self.size - self.judged
-        heaviest = (
-            int(np.argmax(np.where(rest > 0.5, self.size / np.maximum(self.judged, 1e-12), -1))) if len(rest) else -1
-        )
+        # A stratum of which two at most are judged has a pair of its own: nothing is known of its variance.
+        heavy = np.where((rest > 0.5) & (self.judged > 2), self.size / np.maximum(self.judged, 1), -1.0)
+        heaviest = int(np.argmax(heavy)) if len(heavy) else -1
         for stratum, (n, right, left) in enumerate(zip(self.judged, self.right, rest, strict=True)):
             a, b = right, n - right
             if stratum == heaviest or n <= 2:

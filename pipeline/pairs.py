@@ -39,7 +39,8 @@ class LabelledPairs:
 
     @classmethod
     def read(cls, path: str) -> "LabelledPairs":
-        """Read ``left_id, right_id, label`` (optional: ``split``); without ``label`` every row is a match.
+        """Read ``left_id, right_id, label`` (optional: ``split``); without ``label`` every row is a match, and a row without a
+        split goes to train where others have one.
 
         Raises:
             DataError: a column is missing, an id is empty, or a label or split is not one; the sentence gives the row.
@@ -59,6 +60,10 @@ class LabelledPairs:
                 .str.lower()
                 .replace({"validation": "valid", "val": "valid", "dev": "valid"})
             )
+            bare = split.isna()
+            if bare.any():  # of a file without splits, read beside one that has them
+                log.warning("%d of %d pairs have no split and go to train", int(bare.sum()), len(frame))
+                split = split.fillna("train")
             refuse_rows(
                 ~split.isin(SPLITS).fillna(False).astype(bool), path, "split", frame["split"], "train, valid or test"
             )

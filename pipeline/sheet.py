@@ -19,7 +19,7 @@ from pipeline.strata import BEYOND, Strata
 from siamese.errors import DataError
 from siamese.folders import fingerprint
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")  # a spreadsheet runs a cell that starts so; the last is how we mark one
+FORMULA = r"\A([=+\-@\t\r'])"  # a spreadsheet runs a cell that starts so; the last is how we mark one
 
 
 def run_token(manifest: dict[str, Any]) -> str:
@@ -67,10 +67,8 @@ def disarm(sheet: pa.Table) -> pa.Table:
     """The sheet for a CSV file: a quote before every text that a spreadsheet would run, or that starts with a quote itself."""
     for number, field in enumerate(sheet.schema):
         if pa.types.is_large_string(field.type):
-            texts = sheet[field.name]
-            armed = pc.is_in(pc.utf8_slice_codeunits(texts, 0, 1), value_set=pa.array(FORMULA, pa.large_string()))
-            quoted = pc.binary_join_element_wise("'", texts, "")
-            sheet = sheet.set_column(number, field.name, pc.if_else(armed, quoted, texts))
+            texts = pc.replace_substring_regex(sheet[field.name], FORMULA, r"'\1")
+            sheet = sheet.set_column(number, field.name, texts)
     return sheet
 
 
