@@ -43,7 +43,7 @@ class Tally:
         """Right pairs among all, unbiased while every stratum has a judged pair; one without counts as the others do."""
         known = self.judged > 0
         right = float((self.size * self.right / np.maximum(self.judged, 1e-12))[known].sum())
-        return right / self.size[known].sum() * self.size.sum() if known.any() else float("nan")
+        return float(right / self.size[known].sum() * self.size.sum()) if known.any() else float("nan")
 
     def limits(
         self, random: np.random.Generator, draws: int = DRAWS
@@ -105,7 +105,7 @@ def share_right(tally: Tally, confidence: float, *, seed: int = 0, draws: int = 
     if tally.judged.sum() == 0:
         return None
     low, high = tally.limits(np.random.default_rng(seed), draws)
-    total = tally.size.sum()
+    total = float(tally.size.sum())
     return Estimate.of(tally.estimate() / total, low / total, high / total, confidence)
 
 
