@@ -6,8 +6,8 @@ The sources, put together for strata of a finite population:
   K is a quantile of x + BetaBinomial(N - n, x + 1, n - x): the beta-binomial is the negative hypergeometric distribution, so
   P(x + B >= k) = P(X <= x | K = k). The lower limit is one of x + BetaBinomial(N - n, x, n - x + 1).
 - Several strata, weighted: Fay and Feuer (1997, "Confidence intervals for directly standardized rates", Statist. Med. 16). The one
-  right pair that the upper limit adds is added once, where it weighs most (the greatest N / n), not in every stratum. In the
-  others B has the mean and the variance of the usual stratified estimate (Cochran 1977, 5.2): parameters x and n - x times
+  right pair that the upper limit adds is added once, where it weighs most (the greatest N / n), not in every stratum; but a
+  stratum of very few judged pairs has one of its own. In the others B has the mean and the variance of the usual stratified estimate (Cochran 1977, 5.2): parameters x and n - x times
   (n - 2) / n. With no error seen in a proportional sample this is the exact limit of a plain one, (1 - confidence)^(1 / n).
 - Recall, a ratio of two such numbers: melding (Fay, Proschan and Brittain 2015, "Combining one-sample confidence procedures",
   Biometrics 71): its lower limit takes the number found from below and the number missed from above.
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+FEW = 5  # judged pairs below which a stratum says too little of its own variance, and has an added pair of its own
 DRAWS = 20_000  # of each number: the limits move by less than a hundredth of their distance from one seed to the next
 
 
@@ -55,12 +56,11 @@ class Tally:
         """(draws,) numbers of right pairs, with one pair added that is right (``added`` 1) or not (0)."""
         total = np.zeros(draws)
         rest = self.size - self.judged
-        # A stratum of which two at most are judged has a pair of its own: nothing is known of its variance.
-        heavy = np.where((rest > 0.5) & (self.judged > 2), self.size / np.maximum(self.judged, 1), -1.0)
+        heavy = np.where((rest > 0.5) & (self.judged >= FEW), self.size / np.maximum(self.judged, 1), -1.0)
         heaviest = int(np.argmax(heavy)) if len(heavy) else -1
         for stratum, (n, right, left) in enumerate(zip(self.judged, self.right, rest, strict=True)):
             a, b = right, n - right
-            if stratum == heaviest or n <= 2:
+            if stratum == heaviest or n < FEW:
                 a, b = a + added, b + 1 - added
             else:
                 a, b = a * (n - 2) / n, b * (n - 2) / n

@@ -42,8 +42,7 @@ SHAPES = {  # (flagged pairs, others), share right of a pair that the run holds 
     "tiny strata": ((40, 25), lambda p: p, 24),
     "no errors": ((3000, 4000), lambda p: p > 0.5, 200),
     "few errors": ((3000, 4000), lambda p: np.where(p > 0.5, 0.99, 0.004), 200),
-    "many errors": ((3000, 4000), lambda p: np.where(p > 0.5, 0.4, 0.3), 100),
-    "not judged": ((3000, 4000), lambda p: np.where(p > 0.5, 0.55 + 0.2 * p, 0.1 + 0.3 * p), 200),
+    "many errors, many rows not judged": ((3000, 4000), lambda p: np.where(p > 0.5, 0.4, 0.3), 100),
     "beyond": ((3000, 4000), lambda p: np.where(p > 0.005, p, 0.005), 300),
 }
 
@@ -62,7 +61,7 @@ def truth(shape: str) -> Truth:
     ):  # every row is one pair in what the audit is told, so that the truth is known: the weight is 1
         p, weight = np.append(p, np.full(20_000, 0.002)), np.ones(len(p) + 20_000)
     right = (random.random(len(p)) < np.asarray(rate(p), float)).astype(float)
-    return Truth(Strata.of(p, is_flagged, equal, weight), right, sample, 0.6 * (shape == "not judged"))
+    return Truth(Strata.of(p, is_flagged, equal, weight), right, sample, 0.5 * ("not judged" in shape))
 
 
 @lru_cache
@@ -220,3 +219,14 @@ def test_what_was_not_judged_is_not_made_up():
     both = audit(Kind.FLAGGED, Kind.WRITTEN)
     assert both.recall is None and both.recall_of_written is not None and both.recall_is_of == "all pairs"
     assert both.not_judged == 300 - both.judged > 0
+
+
+def test_runs_with_little_in_them():
+    nothing = Strata.of(np.empty(0), np.empty(0, bool), np.empty(0, bool), np.empty(0))
+    assert len(nothing.of_pair) == len(nothing.allocate(10)) == 0
+    one = Strata.of(np.array([0.9]), np.array([True]), np.array([False]), np.ones(1))
+    audit = estimate_run(one, np.array([0]), np.array([1.0]), 1, 0.95)
+    assert audit.precision == audit.recall == Estimate(1.0, 1.0, 1.0, 1.0)
+    others = Strata.of(np.full(9, 0.2), np.zeros(9, bool), np.zeros(9, bool), np.ones(9))
+    audit = estimate_run(others, np.arange(4), np.zeros(4), 4, 0.95)
+    assert audit.precision is None and audit.recall is None
