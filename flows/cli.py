@@ -154,6 +154,41 @@ def evaluate(
 
 
 @app.command()
+def score(
+    model: str,
+    records: str,
+    pairs: str,
+    out: Annotated[Path | None, typer.Option(help="Parquet or CSV file to write.")] = None,
+    verifier: Verifier = None,
+    id_column: Id = "record_id",
+    as_json: Json = False,
+) -> None:
+    """Distance and probability of given pairs."""
+    from flows import show
+    from pipeline.decision import Threshold
+    from pipeline.records import Records
+    from pipeline.scoring import score_pairs
+    from pipeline.tables import check_table, write_table
+    from siamese.encoder import SiameseEncoder
+
+    asked = _asked(verifier)
+    if out is not None:
+        check_table(out, ".parquet", ".csv")
+    encoder = SiameseEncoder.load(model)
+    threshold = Threshold(verifier=asked)
+    scored = score_pairs(encoder, threshold, Records.open(records, id_column), pairs)
+    flagged = int(scored["is_match"].to_numpy().sum())
+    judge = threshold.judge(encoder)
+    result = {"pairs": scored.num_rows, "flagged": flagged, **threshold.decide(judge.calibration).describe(judge)}
+    if out is not None:
+        write_table(scored, out)
+    rows = (
+        {"out": str(out)} if out is not None else {"scores": json.loads(scored.to_pandas().to_json(orient="records"))}
+    )
+    _print(result | rows, as_json, show.scored)
+
+
+@app.command()
 def index(
     model: str,
     records: str,
@@ -316,6 +351,36 @@ def report(run: str) -> None:
 
     rewrite_report(Path(run))
     typer.echo(str(Path(run) / "report.html"))
+
+
+@app.command()
+def audit(
+    run: str,
+    out: Annotated[Path | None, typer.Option(help="Draw pairs to judge into this CSV or Parquet file.")] = None,
+    sample: Annotated[int, typer.Option(help="How many pairs to draw.", min=1)] = 200,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    judged: Annotated[str | None, typer.Option(help="That file, with 1 or 0 in its label column.")] = None,
+    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    labels: Annotated[Path | None, typer.Option(help="Write the judged pairs here, to train with.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Precision and recall of a whole run, from a few pairs that you judge."""
+    if (out is None) == (judged is None):
+        raise SettingsError("give --out FILE to draw pairs, or --judged FILE to read the judged ones back, one of them")
+    if labels is not None and judged is None:
+        raise SettingsError("--labels writes judged pairs: it goes with --judged FILE")
+    from dataclasses import asdict
+
+    from flows import show
+    from pipeline.audit import draw_audit, read_audit
+
+    if out is not None:
+        plan = draw_audit(run, out, sample=sample, seed=seed, confidence=confidence)
+        _print(asdict(plan), as_json, show.audit_drawn)
+    else:
+        assert judged is not None
+        result = read_audit(run, judged, confidence=confidence, labels=labels)
+        _print(result.to_dict(), as_json, lambda figures: show.audited(figures, run))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -66,6 +67,18 @@ def evaluated(result: dict[str, Any]) -> None:
         span = f"{each['low']:.2f} to {each['high']:.2f}"
         table.add_row(span, f"{each['pairs']:,}", f"{each['probability']:.3f}", f"{each['matches']:.3f}")
     _console().print(table)
+
+
+def scored(result: dict[str, Any]) -> None:
+    if "scores" in result:
+        return neighbours(pd.DataFrame(result["scores"]))
+    _figures(
+        f"[bold]Scores in {result['out']}[/bold]",
+        [
+            ("pairs", f"{result['pairs']:,}, {result['flagged']:,} of them flagged"),
+            ("decided by", f"the {result['decided_by']}, probability of at least {result['min_probability']:.2f}"),
+        ],
+    )
 
 
 def indexed(result: dict[str, Any]) -> None:
@@ -158,10 +171,54 @@ def demo_made(folder: Path, records: int) -> None:
     _console().print(f"{records:,} records made in {folder}")
 
 
+def audit_drawn(plan: dict[str, Any]) -> None:
+    sure = f"{plan['confidence']:.4g}"
+    kinds = [f"{plan[kind]:,} {name}" for kind, name in AUDITED.items() if plan[kind]]
+    needed = ", ".join(f"{n} show {precision}" for precision, n in plan["needed"].items())
+    rows = [("pairs", f"{plan['pairs']:,}: {', '.join(kinds)}")]
+    if plan["if_no_error"] is not None:
+        rows.append(
+            (
+                "with no error among the flagged",
+                f"a precision of at least {plan['if_no_error']:.3f}, at {sure} confidence",
+            )
+        )
+        rows.append(("flagged pairs without an error", f"{needed}, drawn plainly"))
+    rows.append(("next", f"write 1 or 0 in the label column, then: siamese audit RUN --judged {plan['out']}"))
+    _figures(f"[bold]Pairs to judge in {plan['out']}[/bold]", rows)
+
+
+AUDITED = {"flagged": "flagged", "written": "written and not flagged", "beyond": "not written"}
+
+
+def audited(result: dict[str, Any], run: str) -> None:
+    sure = f"{result['confidence']:.4g}"
+
+    def share(estimate: dict[str, float] | None, why: str) -> str:
+        if estimate is None:
+            return why
+        return (
+            f"{estimate['estimate']:.3f}, from {estimate['low']:.3f} to {estimate['high']:.3f}; "
+            f"at least {estimate['at_least']:.3f}"
+        )
+
+    left_out = f", {result['not_judged']:,} are not judged yet and left out" if result["not_judged"] else ""
+    no_recall = "unknown: pairs that the run flagged and others must both be judged, and a match seen"
+    rows = [
+        ("judged", f"{result['judged']:,} of {result['drawn']:,} pairs{left_out}"),
+        ("precision", share(result["precision"], "unknown: no flagged pair is judged")),
+        (f"recall, of {result['recall_is_of']}", share(result["recall"], no_recall)),
+    ]
+    if result["recall_is_of"] == "all pairs":
+        rows.append(("recall, of the pairs written", share(result["recall_of_written"], no_recall)))
+    rows.append(("kept in", str(Path(run) / "audit.json")))
+    _figures(f"[bold]The run {run}, at {sure} confidence[/bold]", rows)
+
+
 def neighbours(found: Any) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in found.columns:
-        table.add_column(name, justify="left" if name == "record_id" else "right")
+        table.add_column(name, justify="left" if name.endswith("_id") else "right")
     for row in found.itertuples(index=False):
         table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
     _console().print(table)

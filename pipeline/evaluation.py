@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
-from pipeline.decision import Decision, Judgement, Threshold
+from pipeline.decision import Judgement, Threshold
 from pipeline.embedding import Corpus, Encoder
 from pipeline.judging import Judge
 from pipeline.matching import PAIRS
 from pipeline.pairs import SPLITS, LabelledPairs, entities_of
 from pipeline.records import Records
+from pipeline.scoring import score_rows
 from pipeline.training_set import read_training_set
 from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError, SettingsError
@@ -47,7 +48,10 @@ def evaluate_encoder(
         raise DataError(
             f"'{labelled.path}' has no pairs in split '{split}': name another with --split, or label pairs for it"
         )
-    judge, decision, judgement = judge_pairs(encoder, Threshold(verifier=verifier), data.records, pairs)
+    threshold = Threshold(verifier=verifier)
+    judge = threshold.judge(encoder)
+    decision = threshold.decide(judge.calibration)
+    judgement = score_rows(encoder, judge, decision, data.records, pairs).judgement
     flagged = judgement.is_match
     right_ones = int((flagged & (pairs.is_match == 1)).sum())
     precision = right_ones / max(int(flagged.sum()), 1)
@@ -67,18 +71,10 @@ def evaluate_encoder(
     }
 
 
-def judge_pairs(
-    encoder: SiameseEncoder, threshold: Threshold, records: pa.Table, pairs: Pairs
-) -> tuple[Judge, Decision, Judgement]:
-    """What a model makes of pairs of rows of some records, and by what; no other record is read."""
+def judge_pairs(encoder: SiameseEncoder, threshold: Threshold, records: pa.Table, pairs: Pairs) -> Judgement:
+    """What a model makes of pairs of rows of some records; no other record is read."""
     judge = threshold.judge(encoder)
-    rows = pairs.rows()
-    chosen, pairs = records.take(pa.array(rows)), pairs.renumber(rows)
-    embeddings = encoder.encode(chosen)
-    distances = encoder.margin_distance(encoder.energies(embeddings[pairs.left], embeddings[pairs.right]))
-    scores = judge.score(distances, encoder.schema.select(chosen), pairs.left, pairs.right)
-    decision = threshold.decide(judge.calibration)
-    return judge, decision, decision.judge(scores)
+    return score_rows(encoder, judge, threshold.decide(judge.calibration), records, pairs).judgement
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,11 @@ from pipeline.decision import Decision, Threshold
 from pipeline.embedding import Corpus
 from pipeline.index import VectorIndex
 from pipeline.judging import Judge
+from pipeline.scoring import score_rows
 from pipeline.stages import open_index
 from siamese.encoder import SiameseEncoder
-from siamese.errors import SettingsError
+from siamese.errors import DataError, SettingsError
+from siamese.pairs import Pairs
 from siamese.schema import as_table
 
 
@@ -31,6 +33,7 @@ class Matcher:
         >>> matcher = Matcher.load("index")                                                 # doctest: +SKIP
         >>> matcher.nearest({"title": "sony turntable pslx350h"}, k=5)                      # doctest: +SKIP
         >>> matcher.within([{"title": "sony turntable pslx350h"}], max_distance=0.4)        # doctest: +SKIP
+        >>> matcher.score({"title": "sony pslx350h"}, {"title": "Sony turntable PS-LX350H"})  # doctest: +SKIP
     """
 
     encoder: SiameseEncoder
@@ -93,17 +96,43 @@ class Matcher:
         order = np.lexsort((rows, distances, query))
         return self._frame(texts, queries, query[order], rows[order], distances[order])
 
-    def _encode(self, records: Any) -> tuple[NDArray[np.float32], pa.Table, NDArray[np.int64]]:
-        """Embeddings and texts of the queries that say anything, and their numbers."""
+    def score(self, left: Any, right: Any) -> pd.DataFrame:
+        """What the model makes of given pairs, by its own default threshold; the corpus is not asked.
+
+        Args:
+            left, right: two dicts, or two equally long collections of records, paired in order; each as for :meth:`nearest`.
+
+        Returns:
+            distance, margin_distance, probability, is_match: a row a pair, in order. The first three are NaN and is_match False
+            where a record has nothing to compare.
+
+        Raises:
+            DataError: the two are not equally long.
+            SchemaError: a side has no column that the model knows.
+        """
+        sides = [self._table(records) for records in (left, right)]
+        n = sides[0].num_rows
+        if n != sides[1].num_rows:
+            raise DataError(f"{n} records came to be scored with {sides[1].num_rows}: give as many on either side")
+        pairs = Pairs(np.arange(n), np.arange(n, 2 * n), np.zeros(n, np.int8))
+        return score_rows(self.encoder, self.judge, self.decision, pa.concat_tables(sides), pairs).frame()
+
+    def _table(self, records: Any) -> pa.Table:
+        """Records as text columns in the schema's order; a field that is left out is missing."""
         table = as_table([records] if isinstance(records, Mapping) and not _is_columns(records) else records)
         missing = [name for name in self.encoder.schema.names if name not in table.column_names]
         if len(missing) == len(self.encoder.schema.names):
             table = self.encoder.schema.select(table)  # raises: nothing in the query is known to the model
         for name in missing:
             table = table.append_column(name, pa.nulls(table.num_rows, pa.large_string()))
+        return self.encoder.schema.select(table)
+
+    def _encode(self, records: Any) -> tuple[NDArray[np.float32], pa.Table, NDArray[np.int64]]:
+        """Embeddings and texts of the queries that say anything, and their numbers."""
+        table = self._table(records)
         embeddings = self.encoder.encode(table)
         said = np.flatnonzero(embeddings.any(axis=1))
-        return embeddings[said], self.encoder.schema.select(table.take(pa.array(said))), said
+        return embeddings[said], table.take(pa.array(said)), said
 
     def _frame(
         self,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
@@ -39,26 +40,18 @@ class LabelledPairs:
 
     @classmethod
     def read(cls, path: str) -> "LabelledPairs":
-        """Read ``left_id, right_id, label`` (optional: ``split``); without ``label`` every row is a match.
+        """Read ``left_id, right_id, label`` (optional: ``split``); without ``label`` every row is a match, and a row without a
+        split goes to train where others have one.
 
         Raises:
             DataError: a column is missing, an id is empty, or a label or split is not one; the sentence gives the row.
         """
-        frame = read_table(path).to_pandas()
-        missing = [name for name in ("left_id", "right_id") if name not in frame.columns]
-        if missing:
-            have = ", ".join(f"'{name}'" for name in frame.columns)
-            raise DataError(
-                f"'{path}' has no column '{missing[0]}', it has {have}: pairs need left_id, right_id and label"
-            )
+        frame = read_id_pairs(path).to_pandas()
         has_labels, has_split = "label" in frame.columns, "split" in frame.columns
-        columns = {}
-        for name in ("left_id", "right_id"):
-            _refuse(frame[name].isna() | (frame[name].astype(str) == ""), path, name, frame[name], "the id of a record")
-            columns[name] = frame[name].astype(str)
+        columns = {name: frame[name] for name in ("left_id", "right_id")}
         label = frame["label"] if has_labels else pd.Series(1, index=frame.index)
-        known = label.map(_label)
-        _refuse(known.isna(), path, "label", label, "1 (the same) or 0 (not the same)")
+        known = label.map(label_of)
+        refuse_rows(known.isna(), path, "label", label, "1 (the same) or 0 (not the same)")
         columns["label"] = known.astype("int8")
         if has_split:
             split = (
@@ -68,7 +61,11 @@ class LabelledPairs:
                 .str.lower()
                 .replace({"validation": "valid", "val": "valid", "dev": "valid"})
             )
-            _refuse(
+            bare = split.isna()
+            if bare.any():  # of a file without splits, read beside one that has them
+                log.warning("%d of %d pairs have no split and go to train", int(bare.sum()), len(frame))
+                split = split.fillna("train")
+            refuse_rows(
                 ~split.isin(SPLITS).fillna(False).astype(bool), path, "split", frame["split"], "train, valid or test"
             )
             columns["split"] = split.astype(str)
@@ -83,20 +80,50 @@ class LabelledPairs:
         Raises:
             DataError: a pair names a record that is not there.
         """
-        found = {
-            "left_id": ids.get_indexer(self.frame["left_id"]),
-            "right_id": (ids if right_ids is None else right_ids).get_indexer(self.frame["right_id"]),
-        }
-        for name, rows in found.items():
-            unknown = rows < 0
-            if unknown.any():
-                first = int(unknown.argmax())
-                raise DataError(
-                    f"{int(unknown.sum())} of {len(rows)} pairs of '{self.path}' name a {name} that is not among the records, "
-                    f"first '{self.frame[name].iloc[first]}' in row {first + 1}: give the records that the pairs were made from"
-                )
-        right = found["right_id"].astype(np.int64) + (0 if right_ids is None else len(ids))
-        return Pairs(found["left_id"].astype(np.int64), right, self.frame["label"].to_numpy())
+        left, right = rows_of(self.frame, self.path, ids, right_ids)
+        return Pairs(left, right + (0 if right_ids is None else len(ids)), self.frame["label"].to_numpy())
+
+
+def read_id_pairs(path: str) -> pa.Table:
+    """A file of pairs with all its columns as they are, but ``left_id`` and ``right_id`` as text (large_string).
+
+    Raises:
+        DataError: one of the two is missing, or has an empty row.
+    """
+    table = read_table(path)
+    missing = [name for name in ("left_id", "right_id") if name not in table.column_names]
+    if missing:
+        have = ", ".join(f"'{name}'" for name in table.column_names)
+        raise DataError(f"'{path}' has no column '{missing[0]}', it has {have}: pairs need left_id, right_id and label")
+    for name in ("left_id", "right_id"):
+        ids = table[name].cast(pa.large_string())
+        values = ids.to_pandas()
+        refuse_rows(values.isna() | (values == ""), path, name, values, "the id of a record")
+        table = table.set_column(table.column_names.index(name), name, ids)
+    return table
+
+
+def rows_of(
+    frame: pd.DataFrame, path: str, ids: pd.Index, right_ids: pd.Index | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(m,) places of left_id among ``ids`` and of right_id among ``right_ids`` (the same ids when None).
+
+    Raises:
+        DataError: a pair names a record that is not there.
+    """
+    found = {
+        "left_id": ids.get_indexer(frame["left_id"]),
+        "right_id": (ids if right_ids is None else right_ids).get_indexer(frame["right_id"]),
+    }
+    for name, rows in found.items():
+        unknown = rows < 0
+        if unknown.any():
+            first = int(unknown.argmax())
+            raise DataError(
+                f"{int(unknown.sum())} of {len(rows)} pairs of '{path}' name a {name} that is not among the records, "
+                f"first '{frame[name].iloc[first]}' in row {first + 1}: give the records that the pairs were made from"
+            )
+    return found["left_id"].astype(np.int64), found["right_id"].astype(np.int64)
 
 
 def contradicted(pairs: Pairs) -> NDArray[np.bool_]:
@@ -154,7 +181,8 @@ def split_by_entity(pairs: Pairs, n_records: int, seed: int) -> NDArray[np.str_]
     return np.array(list(SHARES))[dealt[run_of]]
 
 
-def _label(value: object) -> float:
+def label_of(value: object) -> float:
+    """1 or 0 of what a label column holds, NaN where that is neither."""
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -162,7 +190,8 @@ def _label(value: object) -> float:
     return number if number in (0, 1) else float("nan")
 
 
-def _refuse(bad: pd.Series, path: str, column: str, values: pd.Series, expected: str) -> None:
+def refuse_rows(bad: pd.Series, path: str, column: str, values: pd.Series, expected: str) -> None:
+    """Raise a DataError that names the first bad row, if there is one."""
     if bad.any():
         first = int(np.argmax(bad.to_numpy()))
         raise DataError(f"row {first + 1} of '{path}' has {column} '{values.iloc[first]}': expected {expected}")

@@ -109,6 +109,21 @@ class Records:
         check_ids(ids, self)
         return ids
 
+    def take(self, ids: Iterable[str]) -> pa.Table:
+        """The records of these ids that are there, with all their columns, in file order.
+
+        Raises:
+            DataError: there are no records, or an id occurs twice, be it wanted or not.
+        """
+        wanted = pa.array(ids, pa.large_string())
+        kept, chunks = [], []
+        for batch in self.batches():
+            column = batch[self.id_column]
+            chunks.extend(column.chunks)
+            kept.append(batch.filter(pc.is_in(column, value_set=wanted)))
+        check_ids(pa.chunked_array(chunks, pa.large_string()).combine_chunks(), self)
+        return pa.concat_tables(kept, promote_options="permissive")
+
     def digests(self) -> dict[str, str]:
         """sha256 of each file."""
         found = {}

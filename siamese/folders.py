@@ -16,6 +16,7 @@ from siamese.errors import ArtifactError, OutputError
 
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
+AUDIT = "audit.json"  # written into a finished run, and again: its manifest says nothing of it and stays valid
 
 
 @contextmanager
@@ -118,7 +119,7 @@ def write_manifest(
         content: what else the manifest says.
         unsigned: files that say nothing of what the folder does (metrics), left out of its fingerprint.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST, AUDIT))
     digests = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
     manifest = {
         "format": kind,

@@ -5,10 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,65 +13,9 @@ import pytest
 
 pytest.importorskip("prefect")
 
-from flows import cli
-from pipeline.synthetic import make_corpus
-from siamese.encoder import SiameseEncoder
+from tests.flows.command import Answer, Made, Run, assert_refused
 
 ROOT = Path(__file__).parents[2]
-
-
-class Made(NamedTuple):
-    """What good runs need and made, once for the module; tests copy what they damage."""
-
-    records: Path
-    pairs: Path
-    model: Path
-    other: Path
-    index: Path
-
-
-class Answer(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Answer]
-
-
-def call(*args: object) -> int:
-    """The exit code of the command line, run in this process."""
-    argv, sys.argv = sys.argv, ["siamese", *map(str, args)]
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:
-        sys.argv = argv
-    return 0
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    folder = tmp_path_factory.mktemp("made")
-    make_corpus(300, seed=0, n_pairs=200).save(folder)
-    found = Made(
-        *(folder / name for name in ("records.parquet", "pairs.parquet", "model", "other", "index")),
-    )
-    assert call("train", found.records, found.pairs, "--out", found.model, "--epochs", 2) == 0
-    replace(SiameseEncoder.load(found.model), margin=2.0).save(found.other)
-    assert call("index", found.model, found.records, "--out", found.index) == 0
-    return found
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], made: Made) -> Run:
-    def run_(*args: object) -> Answer:
-        capsys.readouterr()
-        code = call(*args)
-        return Answer(code, *capsys.readouterr())
-
-    return run_
 
 
 @pytest.fixture
@@ -93,18 +34,6 @@ def earlier(place: Path, made: Made) -> Path:
 
 def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
-
-
-def assert_refused(answer: Answer, *says: str, warnings: int = 0) -> None:
-    """Exit code 2 and one line that says all of ``says``."""
-    assert "Traceback" not in answer.err
-    assert answer.code == 2, answer
-    assert answer.out == ""
-    lines = answer.err.splitlines()
-    assert len(lines) == 1 + warnings, answer.err
-    assert all(line.startswith("siamese: ") for line in lines), answer.err
-    for part in says:
-        assert part in lines[-1], lines[-1]
 
 
 class Refuse:
@@ -489,9 +418,9 @@ def test_config(
     ("options", "says"),
     [
         (("--max-distance", 0.5, "--min-precision", 0.9), ("max_distance and min_precision", "give one")),
-        (("--min-precision", 1.5), ("min_precision is 1.5", "between 0 and 1")),
-        (("--min-precision", 0), ("min_precision is 0", "between 0 and 1")),
-        (("--min-precision", "nan"), ("min_precision is nan", "between 0 and 1")),
+        (("--min-precision", 1.5), ("min_precision is 1.5", "above 0 and below 1")),
+        (("--min-precision", 0), ("min_precision is 0", "above 0 and below 1")),
+        (("--min-precision", "nan"), ("min_precision is nan", "above 0 and below 1")),
         (("--max-distance", -1), ("max_distance is -1", "0 or more")),
         (("--max-distance", "nan"), ("max_distance is nan", "0 or more")),
         (("--index-kind", "nosuch"), ("'nosuch'", "flat")),

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.embedded import embedded_server
+from pipeline.certificate import Certificate
 from pipeline.matcher import Matcher
 from pipeline.synthetic import make_corpus
 from siamese.encoder import SiameseEncoder
@@ -54,6 +55,7 @@ def test_folders_hold_what_the_contract_says(job):
     }  # fmt: skip
     assert {"index.faiss", "ids.parquet", "manifest.json"} <= {path.name for path in (job / "index").iterdir()}
     names = {"pairs.parquet", "clusters.parquet", "unique.parquet", "report.html", "summary.json", "manifest.json"}
+    names |= {"certificate.json", "beyond.parquet"}
     assert {path.name for path in (job / "run").iterdir()} == names
     assert not [path for path in job.rglob("*") if "partial" in path.name or path.suffix in (".pkl", ".pt", ".npz")]
     first = ["left_id", "right_id", "distance", "margin_distance", "probability", "is_match"]
@@ -200,8 +202,13 @@ def test_a_run_says_what_the_verifier_says(job):
     texts = model.schema.select(as_table(records))
     assert model.verifier is not None
     doubts = model.verifier.doubt(model.verifier.profile(texts), left, right, pairs["margin_distance"].to_numpy())
-    np.testing.assert_allclose(pairs["probability"], model.verifier.calibration.probability(doubts), rtol=1e-4)
-    np.testing.assert_array_equal(pairs["is_match"], doubts <= model.verifier.calibration.at_precision(0.9))
+    certificate = Certificate.read(job / "run")
+    weight = certificate.prior["imposite_weight"]
+    np.testing.assert_allclose(pairs["score"], doubts, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        pairs["probability"], model.verifier.calibration.probability(doubts, weight), rtol=1e-3, atol=1e-5
+    )
+    np.testing.assert_array_equal(pairs["is_match"], doubts <= certificate.limit)
 
 
 def test_evaluate_sees_only_the_split_it_is_asked_for(job, tmp_path):
