@@ -207,7 +207,7 @@ def _promise(what: str, share: float, confidence: float, calibration: Calibratio
     if bound is None:
         here = f" where imposites are up to {weight:.1f} times as frequent as among them" if weight > 1 else ""
         raise SettingsError(
-            f"a {what} of {share:g} cannot be promised with confidence {confidence:g} from {len(evidence):,} held-out pairs, "
+            f"a {what} of {share:g} cannot be promised from {len(evidence):,} held-out pairs, "
             f"{sum(evidence.is_match):,} of them genuine{here}: {more_pairs(nearest, share, confidence, weight)}; ask for less, "
             f"or leave --min-{what} out"
         )

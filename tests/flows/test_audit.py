@@ -21,7 +21,7 @@ from tests.flows.command import Answer, Made, Run, assert_refused, call
 @pytest.fixture(scope="module")
 def finished(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("audit")
-    assert call("dedupe", made.model, made.records, "--out", folder / "run", "--min-precision", 0.5) == 0
+    assert call("dedupe", made.model, made.records, "--out", folder / "run") == 0
     return folder / "run"
 
 
@@ -155,6 +155,9 @@ def test_pairs_that_the_run_did_not_write_count_in_the_recall(run: Run, finished
         pd.read_parquet(finished_run / "pairs.parquet"),
     )
     known = set(zip(pairs["left_id"], pairs["right_id"], strict=True))
+    own = pd.read_parquet(finished_run / "beyond.parquet")  # what the run itself remembers of them
+    assert not own["is_match"].any() and (own["weight"] >= 1).all()
+    assert not known & set(zip(own["left_id"], own["right_id"], strict=True))
     near = [pair for pair in pairwise(ids) if pair not in known]
     beyond = pd.DataFrame(near, columns=["left_id", "right_id"]).assign(
         distance=np.float32(1), margin_distance=0.8, probability=0.001, is_match=False, weight=12.5

@@ -317,7 +317,7 @@ def test_model_of_another_format_version(refuse: Refuse, made: Made, tmp_path: P
     model = copy(made, "model", tmp_path)
     manifest = json.loads((model / "manifest.json").read_text())
     (model / "manifest.json").write_text(json.dumps({**manifest, "format_version": 99}))
-    refuse(command, model, made.records, says=(f"'{model}'", "format version 99", "reads 1", "make the model again"))
+    refuse(command, model, made.records, says=(f"'{model}'", "format version 99", "reads 2", "make the model again"))
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "encoder.json", "calibration.json", "metrics.json"])
