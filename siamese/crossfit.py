@@ -1,8 +1,11 @@
 """Cross-fitting: a tower for each fold of the training pairs, trained on all but that fold.
 
 It gives two things. Every training pair gets a distance by a tower that never saw its label, which is what the verifier may learn from
-(Wolpert 1992). And each fold's tower stops early on its own fold, so that, where weights can be averaged, their mean is the final tower:
-it has learned from every training pair, and the valid pairs are left for calibration.
+(Wolpert 1992). And, where weights can be averaged, the mean of the folds' towers is the final one, which has learned from every pair.
+
+The folds' towers are trained side by side, an epoch of each in turn, and fold k's tower stops where the *other* folds' towers order their
+own held-out pairs best, on average: no pair helps to choose the tower that judges it. (The other towers do learn from fold k, so its
+labels reach that choice through what they teach about other pairs; to shut that way too would take a tower for every two folds.)
 """
 
 from collections.abc import Callable
@@ -12,19 +15,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from siamese.measures import average_precision
 from siamese.pairs import Pairs
 from siamese.settings import TrainingConfig
 from siamese.towers import Features, Tower
 from siamese.training import (
     Entities,
     Epoch,
+    Patience,
     Trained,
-    choose_margin,
+    Training,
     copy_weights,
+    data_margin,
+    most_epochs,
     pair_distances,
+    pick_device,
     restore_weights,
     train_tower,
-    with_mined,
 )
 
 
@@ -49,7 +56,7 @@ class CrossFitted:
 
     Attributes:
         margin: the same for every tower.
-        trained: of each fold's tower and, where weights were not averaged, of the last one.
+        trained: of each fold's tower, judged on its own fold, and, where weights were not averaged, of the last one.
         pairs: the training pairs and the imposites mined in each fold, m in all.
         places: (m,) int64 which training pair each is, -1 for a mined one.
         folds: (m,) int64 fold of each.
@@ -103,66 +110,157 @@ def cross_fit(
     """Train a tower in place, and one more for each fold.
 
     Args:
-        tower: ends with the mean of the folds' weights where its kind ``averages``; else trained once more, on all pairs of ``train``.
+        tower: ends with the mean of the folds' weights where its kind ``averages``; else trained once more, on all pairs of ``train``, for
+            as many epochs as are best on average over all folds.
         features: of all records; pairs name their rows.
         train: n pairs to learn from.
-        valid: choose the epoch of that last training; not looked at otherwise.
+        valid: judged in that last training, for its history alone: they choose nothing.
         folds: of the training pairs.
         config: how to train.
         entities: needed for ``negatives="mined"``; then the folds must part records.
         on_epoch: called after each epoch with it and the share of the work that is done at most.
     """
-    start = copy_weights(tower)
-    mining = entities if config.negatives == "mined" else None
-    untrained = tower.embed(features)
+    parts, most = folds.count + (not tower.averages), most_epochs(tower, config)
+
+    def report(epoch: Epoch, share: float) -> None:
+        if on_epoch:
+            on_epoch(epoch, share)
+
+    tower.to(pick_device(config.device)).train()
+    torch.manual_seed(config.seed)
+    start, untrained = copy_weights(tower), tower.embed(features)
     if config.margin is None:
-        known = with_mined(train, mining, untrained, config)
-        margin = choose_margin(pair_distances(untrained, known, config.energy), known.is_match)
-        config = config.model_copy(update={"margin": margin})
-    parts = folds.count + (not tower.averages)
-
-    def train_part(part: int, learn: Pairs, choose: Pairs, entities: Entities | None) -> Trained:
-        fold = part if part < folds.count else None
-
-        def report(epoch: Epoch, epochs: int) -> None:
-            if on_epoch:
-                on_epoch(replace(epoch, fold=fold), (part + epoch.epoch / epochs) / parts)
-
+        config = config.model_copy(update={"margin": data_margin(train, entities, untrained, config)})
+    fits = [_Fit.start(tower, features, train, folds, fold, config, untrained, entities) for fold in range(folds.count)]
+    curve = _train_in_turn(fits, config, most, lambda epoch, share: report(epoch, share * folds.count / parts))
+    held = [fit.judge_held() for fit in fits]
+    tower.to("cpu").eval()
+    trained = [fit.trained for fit in fits]
+    if tower.averages:
+        restore_weights(tower, _mean([fit.best_weights for fit in fits]))
+    else:
+        del fits
         restore_weights(tower, start)
-        trained = train_tower(tower, features, learn, choose, config, entities=entities, on_epoch=report)
-        return replace(trained, history=tuple(replace(epoch, fold=fold) for epoch in trained.history))
+        best = int(np.argmax(curve))
+        last = lambda epoch, epochs: report(epoch, (folds.count + epoch.epoch / epochs) / parts)  # noqa: E731
+        trained.append(
+            train_tower(tower, features, train, valid, config, entities=entities, epochs=best, on_epoch=last)
+        )
+    pairs, places, distances = zip(*held, strict=True)
+    return CrossFitted(
+        margin=trained[0].margin,
+        trained=tuple(trained),
+        pairs=Pairs.concat(pairs),
+        places=np.concatenate(places),
+        folds=np.repeat(np.arange(folds.count), [len(some) for some in pairs]),
+        distances=np.concatenate(distances),
+    )
 
-    towers: list[Trained] = []
-    pairs, places, fold_of, distances = [], [], [], []
-    total: dict[str, torch.Tensor] = {}
-    for fold in range(folds.count):
-        held = train.take(folds.of_pairs == fold)
-        choose, inside, rows = held, None, np.empty(0, np.int64)
+
+@dataclass
+class _Fit:
+    """One fold's tower.
+
+    Attributes:
+        training: on all but the fold.
+        labelled: rows of the fold's pairs among the training pairs.
+        held: the fold's pairs.
+        rows: the fold's records, among which imposites are mined; none unless they are.
+        choosing: (c,) the held pairs and the imposites near before training: what its epochs are judged by.
+    """
+
+    fold: int
+    training: Training
+    labelled: NDArray[np.int64]
+    held: Pairs
+    mining: Entities | None
+    rows: NDArray[np.int64]
+    choosing: Pairs
+    best_weights: dict[str, torch.Tensor]
+    best_epoch: int
+    history: list[Epoch]
+
+    @classmethod
+    def start(
+        cls,
+        tower: Tower,
+        features: Features,
+        train: Pairs,
+        folds: Folds,
+        fold: int,
+        config: TrainingConfig,
+        untrained: torch.Tensor,
+        entities: Entities | None,
+    ) -> "_Fit":
+        labelled = np.flatnonzero(folds.of_pairs == fold)
+        held = train.take(labelled)
+        choosing, inside, rows = held, None, np.empty(0, np.int64)
+        mining = entities if config.negatives == "mined" else None
         if mining is not None and folds.of_records is not None:
             is_held = folds.of_records[mining.rows] == fold
             rows, inside = mining.rows[is_held], replace(mining, rows=mining.rows[~is_held])
-            choose = held + mining.mine(untrained.numpy(), rows, config.mined_per_record)
-        towers.append(train_part(fold, train.take(folds.of_pairs != fold), choose, inside))
-        embeddings = tower.embed(features)
-        if mining is not None:
-            held = held + mining.mine(embeddings.numpy(), rows, config.mined_per_record)
-        labelled = np.flatnonzero(folds.of_pairs == fold)
-        places.append(np.concatenate([labelled, np.full(len(held) - len(labelled), -1)]))
-        pairs.append(held)
-        fold_of.append(np.full(len(held), fold))
-        distances.append(pair_distances(embeddings, held, config.energy))
-        for name, tensor in copy_weights(tower).items():
-            total[name] = total[name] + tensor if name in total else tensor
-    if tower.averages:
-        restore_weights(tower, {name: (tensor / folds.count).to(tensor.dtype) for name, tensor in total.items()})
-        tower.eval()
-    else:
-        towers.append(train_part(folds.count, train, valid, mining))
-    return CrossFitted(
-        margin=towers[0].margin,
-        trained=tuple(towers),
-        pairs=Pairs.concat(pairs),
-        places=np.concatenate(places),
-        folds=np.concatenate(fold_of),
-        distances=np.concatenate(distances),
-    )
+            choosing = held + mining.mine(untrained.numpy(), rows, config.mined_per_record)
+        learned = train.take(folds.of_pairs != fold)
+        assert config.margin is not None
+        training = Training(
+            tower, features, learned, config, margin=config.margin, embeddings=untrained, entities=inside
+        )
+        fit = cls(fold, training, labelled, held, mining, rows, choosing, training.weights, 0, [])
+        fit._note(None, untrained)
+        return fit
+
+    def run_epoch(self) -> Epoch:
+        return self._note(*self.training.run_epoch())
+
+    def _note(self, loss: float | None, embeddings: torch.Tensor) -> Epoch:
+        distances = pair_distances(embeddings, self.choosing, self.training.config.energy)
+        precision = average_precision(distances, self.choosing.is_match)
+        self.history.append(Epoch(len(self.history), loss, precision, self.fold))
+        return self.history[-1]
+
+    def keep(self) -> None:
+        """This epoch is the best so far."""
+        self.best_weights, self.best_epoch = self.training.weights, self.history[-1].epoch
+
+    @property
+    def trained(self) -> Trained:
+        return Trained(self.training.margin, self.best_epoch, tuple(self.history))
+
+    def judge_held(self) -> tuple[Pairs, NDArray[np.int64], NDArray[np.float32]]:
+        """The fold's pairs and the imposites near under its tower, which training pairs they are, and their energies."""
+        tower, config, held = self.training.tower, self.training.config, self.held
+        restore_weights(tower, self.best_weights)
+        embeddings = tower.embed(self.training.features)
+        if self.mining is not None:
+            held = held + self.mining.mine(embeddings.numpy(), self.rows, config.mined_per_record)
+        places = np.concatenate([self.labelled, np.full(len(held) - len(self.labelled), -1)])
+        return held, places, pair_distances(embeddings, held, config.energy)
+
+
+def _train_in_turn(
+    fits: list[_Fit], config: TrainingConfig, most: int, on_epoch: Callable[[Epoch, float], None]
+) -> list[float]:
+    """An epoch of every fold's tower in turn, until the others have chosen for each: (epochs + 1,) mean average precision of all."""
+    n = len(fits)
+    precisions = np.array([fit.history[0].valid_average_precision for fit in fits])
+    patience = [Patience(config.patience, float(np.delete(precisions, k).mean())) for k in range(n)]
+    curve = [float(precisions.mean())]
+    for number in range(1, most + 1):
+        for k, fit in enumerate(fits):
+            epoch = fit.run_epoch()
+            precisions[k] = epoch.valid_average_precision
+            on_epoch(epoch, (number - 1 + (k + 1) / n) / most)
+        curve.append(float(precisions.mean()))
+        for k, fit in enumerate(fits):
+            if patience[k].improves(number, float(np.delete(precisions, k).mean())):
+                fit.keep()
+        if all(each.is_spent for each in patience):
+            break
+    return curve
+
+
+def _mean(weights: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return {
+        name: torch.stack([each[name] for each in weights]).mean(dim=0, dtype=torch.float32).to(tensor.dtype)
+        for name, tensor in weights[0].items()
+    }
