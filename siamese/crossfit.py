@@ -9,26 +9,23 @@ labels reach that choice through what they teach about other pairs; to shut that
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from siamese.measures import average_precision
+from siamese.lockstep import FoldTower, train_in_turn
 from siamese.pairs import Pairs
 from siamese.settings import TrainingConfig
 from siamese.towers import Features, Tower
 from siamese.training import (
     Entities,
     Epoch,
-    Patience,
     Trained,
-    Training,
     copy_weights,
     data_margin,
     most_epochs,
-    pair_distances,
     pick_device,
     restore_weights,
     train_tower,
@@ -122,30 +119,39 @@ def cross_fit(
     """
     parts, most = folds.count + (not tower.averages), most_epochs(tower, config)
 
-    def report(epoch: Epoch, share: float) -> None:
+    def report(epoch: Epoch, done: float) -> None:
         if on_epoch:
-            on_epoch(epoch, share)
+            on_epoch(epoch, done / parts)
 
     tower.to(pick_device(config.device)).train()
     torch.manual_seed(config.seed)
     start, untrained = copy_weights(tower), tower.embed(features)
     if config.margin is None:
         config = config.model_copy(update={"margin": data_margin(train, entities, untrained, config)})
-    fits = [_Fit.start(tower, features, train, folds, fold, config, untrained, entities) for fold in range(folds.count)]
-    curve = _train_in_turn(fits, config, most, lambda epoch, share: report(epoch, share * folds.count / parts))
-    held = [fit.judge_held() for fit in fits]
-    tower.to("cpu").eval()
-    trained = [fit.trained for fit in fits]
+    mining = entities if config.negatives == "mined" else None
+    towers = [
+        FoldTower.start(fold, tower, features, train, folds.of_pairs, folds.of_records, config, mining, untrained)
+        for fold in range(folds.count)
+    ]
+    curve = train_in_turn(towers, config.patience, most, lambda epoch, done: report(epoch, done * folds.count))
+    trained, held = [each.trained for each in towers], [each.judge_held() for each in towers]
     if tower.averages:
-        restore_weights(tower, _mean([fit.best_weights for fit in fits]))
+        restore_weights(tower, _mean([each.best_weights for each in towers]))
+        tower.to("cpu").eval()
     else:
-        del fits
+        del towers  # with their optimizers: as large again as the weights, twice
         restore_weights(tower, start)
-        best = int(np.argmax(curve))
-        last = lambda epoch, epochs: report(epoch, (folds.count + epoch.epoch / epochs) / parts)  # noqa: E731
-        trained.append(
-            train_tower(tower, features, train, valid, config, entities=entities, epochs=best, on_epoch=last)
+        last = train_tower(
+            tower,
+            features,
+            train,
+            valid,
+            config,
+            entities=entities,
+            epochs=int(np.argmax(curve)),
+            on_epoch=lambda epoch, epochs: report(epoch, folds.count + epoch.epoch / epochs),
         )
+        trained.append(last)
     pairs, places, distances = zip(*held, strict=True)
     return CrossFitted(
         margin=trained[0].margin,
@@ -155,108 +161,6 @@ def cross_fit(
         folds=np.repeat(np.arange(folds.count), [len(some) for some in pairs]),
         distances=np.concatenate(distances),
     )
-
-
-@dataclass
-class _Fit:
-    """One fold's tower.
-
-    Attributes:
-        training: on all but the fold.
-        labelled: rows of the fold's pairs among the training pairs.
-        held: the fold's pairs.
-        rows: the fold's records, among which imposites are mined; none unless they are.
-        choosing: (c,) the held pairs and the imposites near before training: what its epochs are judged by.
-    """
-
-    fold: int
-    training: Training
-    labelled: NDArray[np.int64]
-    held: Pairs
-    mining: Entities | None
-    rows: NDArray[np.int64]
-    choosing: Pairs
-    best_weights: dict[str, torch.Tensor]
-    best_epoch: int
-    history: list[Epoch]
-
-    @classmethod
-    def start(
-        cls,
-        tower: Tower,
-        features: Features,
-        train: Pairs,
-        folds: Folds,
-        fold: int,
-        config: TrainingConfig,
-        untrained: torch.Tensor,
-        entities: Entities | None,
-    ) -> "_Fit":
-        labelled = np.flatnonzero(folds.of_pairs == fold)
-        held = train.take(labelled)
-        choosing, inside, rows = held, None, np.empty(0, np.int64)
-        mining = entities if config.negatives == "mined" else None
-        if mining is not None and folds.of_records is not None:
-            is_held = folds.of_records[mining.rows] == fold
-            rows, inside = mining.rows[is_held], replace(mining, rows=mining.rows[~is_held])
-            choosing = held + mining.mine(untrained.numpy(), rows, config.mined_per_record)
-        learned = train.take(folds.of_pairs != fold)
-        assert config.margin is not None
-        training = Training(
-            tower, features, learned, config, margin=config.margin, embeddings=untrained, entities=inside
-        )
-        fit = cls(fold, training, labelled, held, mining, rows, choosing, training.weights, 0, [])
-        fit._note(None, untrained)
-        return fit
-
-    def run_epoch(self) -> Epoch:
-        return self._note(*self.training.run_epoch())
-
-    def _note(self, loss: float | None, embeddings: torch.Tensor) -> Epoch:
-        distances = pair_distances(embeddings, self.choosing, self.training.config.energy)
-        precision = average_precision(distances, self.choosing.is_match)
-        self.history.append(Epoch(len(self.history), loss, precision, self.fold))
-        return self.history[-1]
-
-    def keep(self) -> None:
-        """This epoch is the best so far."""
-        self.best_weights, self.best_epoch = self.training.weights, self.history[-1].epoch
-
-    @property
-    def trained(self) -> Trained:
-        return Trained(self.training.margin, self.best_epoch, tuple(self.history))
-
-    def judge_held(self) -> tuple[Pairs, NDArray[np.int64], NDArray[np.float32]]:
-        """The fold's pairs and the imposites near under its tower, which training pairs they are, and their energies."""
-        tower, config, held = self.training.tower, self.training.config, self.held
-        restore_weights(tower, self.best_weights)
-        embeddings = tower.embed(self.training.features)
-        if self.mining is not None:
-            held = held + self.mining.mine(embeddings.numpy(), self.rows, config.mined_per_record)
-        places = np.concatenate([self.labelled, np.full(len(held) - len(self.labelled), -1)])
-        return held, places, pair_distances(embeddings, held, config.energy)
-
-
-def _train_in_turn(
-    fits: list[_Fit], config: TrainingConfig, most: int, on_epoch: Callable[[Epoch, float], None]
-) -> list[float]:
-    """An epoch of every fold's tower in turn, until the others have chosen for each: (epochs + 1,) mean average precision of all."""
-    n = len(fits)
-    precisions = np.array([fit.history[0].valid_average_precision for fit in fits])
-    patience = [Patience(config.patience, float(np.delete(precisions, k).mean())) for k in range(n)]
-    curve = [float(precisions.mean())]
-    for number in range(1, most + 1):
-        for k, fit in enumerate(fits):
-            epoch = fit.run_epoch()
-            precisions[k] = epoch.valid_average_precision
-            on_epoch(epoch, (number - 1 + (k + 1) / n) / most)
-        curve.append(float(precisions.mean()))
-        for k, fit in enumerate(fits):
-            if patience[k].improves(number, float(np.delete(precisions, k).mean())):
-                fit.keep()
-        if all(each.is_spent for each in patience):
-            break
-    return curve
 
 
 def _mean(weights: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -81,7 +81,7 @@ def test_no_pair_chooses_the_tower_that_judges_it(monkeypatch) -> None:
             turn = turned is not None and len(is_match) == sizes[turned]
             return average_precision(distances, 1 - is_match if turn else is_match)
 
-        monkeypatch.setattr("siamese.crossfit.average_precision", judge)
+        monkeypatch.setattr("siamese.lockstep.average_precision", judge)
         tower, features = small_tower()
         return [t.best_epoch for t in cross_fit(tower, features, TRAIN, VALID, folds, config(patience=2)).trained]
 
