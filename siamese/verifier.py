@@ -181,7 +181,11 @@ class Verifier:
         return doubts
 
     def summary(self) -> dict[str, Any]:
-        return {"candidate_distance": self.candidate_distance, **self.calibration.summary()}
+        return {
+            "weights": dict(zip(("trees", "random_trees", "linear"), self.weights, strict=True)),
+            "candidate_distance": self.candidate_distance,
+            **self.calibration.summary(),
+        }
 
     def save(self, folder: Path) -> None:
         """Write the verifier's files into a new folder; text and tensors, no pickle."""
