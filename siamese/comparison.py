@@ -33,6 +33,11 @@ CODES = (
 )
 DIGITS = ("digits", "digits_only_min", "digits_only_max")
 FIELD = ("jaccard", "contained", "length_ratio", "ratio", "jaro_winkler", *ODD)
+# Features of which more can only speak for a match, other things equal, or only against one; of the rest either may be.
+FOR = {"shared", "jaccard", "contained", "rarest_shared", "odd_alike", "odd_alike_min", "odd_alike_max"}
+FOR |= {"code_length", "codes", "codes_alike", "digits", "ratio", "jaro_winkler"}
+AGAINST = {"only_min", "only_max", "odd_min", "odd_max", "codes_only_min", "codes_only_max", "code_only_length_min"}
+AGAINST |= {"code_only_length_max", "digits_only_min", "digits_only_max", "difference"}
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,12 @@ def feature_names(schema: Schema) -> list[str]:
         *(f"{field.name}: difference" for field in amount_fields(schema)),
         *(f"{name}: missing" for name in schema.names),
     ]
+
+
+def feature_signs(schema: Schema) -> list[int]:
+    """For each of :func:`feature_names`: 1 where more can only speak for a match, -1 only against one, 0 either."""
+    features = [name.rpartition(": ")[2] for name in feature_names(schema)]
+    return [(feature in FOR) - (feature in AGAINST) for feature in features]
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,21 @@
 """Cross-fitting: a tower for each fold of the training pairs, trained on all but that fold.
 
 It gives two things. Every training pair gets a distance by a tower that never saw its label, which is what the verifier may learn from
-(Wolpert 1992). And each fold's tower stops early on its own fold, so that, where weights can be averaged, their mean is the final tower:
-it has learned from every training pair, and the valid pairs are left for calibration.
+(Wolpert 1992). And, where weights can be averaged, the mean of the folds' towers is the final one, which has learned from every pair.
+
+The folds' towers are trained side by side, an epoch of each in turn, and fold k's tower stops where the *other* folds' towers order their
+own held-out pairs best, on average: no pair helps to choose the tower that judges it. (The other towers do learn from fold k, so its
+labels reach that choice through what they teach about other pairs; to shut that way too would take a tower for every two folds.)
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from siamese.lockstep import FoldTower, train_in_turn
 from siamese.pairs import Pairs
 from siamese.settings import TrainingConfig
 from siamese.towers import Features, Tower
@@ -19,12 +23,12 @@ from siamese.training import (
     Entities,
     Epoch,
     Trained,
-    choose_margin,
     copy_weights,
-    pair_distances,
+    data_margin,
+    most_epochs,
+    pick_device,
     restore_weights,
     train_tower,
-    with_mined,
 )
 
 
@@ -49,7 +53,7 @@ class CrossFitted:
 
     Attributes:
         margin: the same for every tower.
-        trained: of each fold's tower and, where weights were not averaged, of the last one.
+        trained: of each fold's tower, judged on its own fold, and, where weights were not averaged, of the last one.
         pairs: the training pairs and the imposites mined in each fold, m in all.
         places: (m,) int64 which training pair each is, -1 for a mined one.
         folds: (m,) int64 fold of each.
@@ -103,72 +107,74 @@ def cross_fit(
     """Train a tower in place, and one more for each fold.
 
     Args:
-        tower: ends with the mean of the folds' weights where its kind ``averages``; else trained once more, on all pairs of ``train``.
+        tower: ends with the mean of the folds' weights where its kind ``averages``; else trained once more, on all pairs of ``train``, for
+            as many epochs as are best on average over all folds.
         features: of all records; pairs name their rows.
         train: n pairs to learn from.
-        valid: choose the epoch of that last training; not looked at otherwise.
+        valid: judged in that last training, for its history alone: they choose nothing.
         folds: of the training pairs.
         config: how to train.
         entities: needed for ``negatives="mined"``; then the folds must part records.
         on_epoch: called after each epoch with it and the share of the work that is done at most.
     """
-    start = copy_weights(tower)
-    mining = entities if config.negatives == "mined" else None
-    untrained = tower.embed(features)
+    parts, most = folds.count + (not tower.averages), most_epochs(tower, config)
+
+    def report(epoch: Epoch, done: float) -> None:
+        if on_epoch:
+            on_epoch(epoch, done / parts)
+
+    tower.to(pick_device(config.device)).train()
+    torch.manual_seed(config.seed)
+    start, untrained = copy_weights(tower), tower.embed(features)
     if config.margin is None:
-        known = with_mined(train, mining, untrained, config)
-        margin = choose_margin(pair_distances(untrained, known, config.energy), known.is_match)
-        config = config.model_copy(update={"margin": margin})
-    parts = folds.count + (not tower.averages)
-
-    def train_part(part: int, learn: Pairs, choose: Pairs, entities: Entities | None) -> Trained:
-        fold = part if part < folds.count else None
-
-        def report(epoch: Epoch, epochs: int) -> None:
-            if on_epoch:
-                on_epoch(replace(epoch, fold=fold), (part + epoch.epoch / epochs) / parts)
-
-        restore_weights(tower, start)
-        trained = train_tower(tower, features, learn, choose, config, entities=entities, on_epoch=report)
-        return replace(trained, history=tuple(replace(epoch, fold=fold) for epoch in trained.history))
-
-    towers: list[Trained] = []
-    pairs, places, fold_of, distances = [], [], [], []
-    total: dict[str, torch.Tensor] = {}
-    for fold in range(folds.count):
-        held = train.take(folds.of_pairs == fold)
-        choose, inside, rows = held, None, np.empty(0, np.int64)
-        if mining is not None and folds.of_records is not None:
-            is_held = folds.of_records[mining.rows] == fold
-            rows, inside = mining.rows[is_held], replace(mining, rows=mining.rows[~is_held])
-            choose = held + mining.mine(untrained.numpy(), mining.rows, config.mined_per_record, rows)
-        towers.append(train_part(fold, train.take(folds.of_pairs != fold), choose, inside))
-        embeddings = tower.embed(features)
-        if mining is not None:
-            held = held + mining.mine(embeddings.numpy(), mining.rows, config.mined_per_record, rows)
-        labelled = np.flatnonzero(folds.of_pairs == fold)
-        places.append(np.concatenate([labelled, np.full(len(held) - len(labelled), -1)]))
-        pairs.append(held)
-        fold_of.append(np.full(len(held), fold))
-        distances.append(pair_distances(embeddings, held, config.energy))
-        for name, tensor in copy_weights(tower).items():
-            total[name] = total[name] + tensor if name in total else tensor
+        config = config.model_copy(update={"margin": data_margin(train, entities, untrained, config)})
+    mining = entities if config.negatives == "mined" else None
+    towers = [
+        FoldTower.start(fold, tower, features, train, folds.of_pairs, folds.of_records, config, mining, untrained)
+        for fold in range(folds.count)
+    ]
+    curve = train_in_turn(towers, config.patience, most, lambda epoch, done: report(epoch, done * folds.count))
+    trained, held = [each.trained for each in towers], [each.judge_held() for each in towers]
     if tower.averages:
-        restore_weights(tower, {name: (tensor / folds.count).to(tensor.dtype) for name, tensor in total.items()})
-        tower.eval()
+        restore_weights(tower, _mean([each.best_weights for each in towers]))
+        tower.to("cpu").eval()
     else:
-        towers.append(train_part(folds.count, train, valid, mining))
-    every = Pairs.concat(pairs)
-    # A mined pair of two folds may come from either: once is enough.
-    keys = np.stack([np.minimum(every.left, every.right), np.maximum(every.left, every.right)], axis=1)
-    first = np.unique(keys, axis=0, return_index=True)[1]
-    place = np.concatenate(places)
-    kept = np.union1d(first, np.flatnonzero(place >= 0))
-    return CrossFitted(
-        margin=towers[0].margin,
-        trained=tuple(towers),
-        pairs=every.take(kept),
-        places=place[kept],
-        folds=np.concatenate(fold_of)[kept],
-        distances=np.concatenate(distances)[kept],
+        del towers  # with their optimizers: as large again as the weights, twice
+        restore_weights(tower, start)
+        last = train_tower(
+            tower,
+            features,
+            train,
+            valid,
+            config,
+            entities=entities,
+            epochs=int(np.argmax(curve)),
+            on_epoch=lambda epoch, epochs: report(epoch, folds.count + epoch.epoch / epochs),
+        )
+        trained.append(last)
+    pairs, places, distances = (
+        Pairs.concat([some for some, _, _ in held]),
+        *(np.concatenate([each[i] for each in held]) for i in (1, 2)),
     )
+    kept = np.union1d(_first_of_each(pairs), np.flatnonzero(places >= 0))  # two folds may mine the same pair
+    return CrossFitted(
+        margin=trained[0].margin,
+        trained=tuple(trained),
+        pairs=pairs.take(kept),
+        places=places[kept],
+        folds=np.repeat(np.arange(folds.count), [len(some) for some, _, _ in held])[kept],
+        distances=distances[kept],
+    )
+
+
+def _first_of_each(pairs: Pairs) -> NDArray[np.int64]:
+    """Place of the first of equal pairs, whichever way round."""
+    ends = np.stack([np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right)], axis=1)
+    return np.unique(ends, axis=0, return_index=True)[1]
+
+
+def _mean(weights: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return {
+        name: torch.stack([each[name] for each in weights]).mean(dim=0, dtype=torch.float32).to(tensor.dtype)
+        for name, tensor in weights[0].items()
+    }

@@ -19,7 +19,7 @@ class TrainingConfig(BaseModel):
     learning_rate: float | None = Field(None, gt=0)
     patience: int = Field(
         3, ge=1
-    )  # epochs without a better average precision on the valid pairs, after which training ends
+    )  # epochs without a better average precision on held-out pairs, after which training ends
     balance: float = Field(
         0.0, ge=0, le=1
     )  # 1: both classes weigh the same in the loss, however rare matches are; 0: every pair does

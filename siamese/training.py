@@ -28,7 +28,7 @@ class Epoch:
 
     epoch: int
     loss: float | None  # mean over the training pairs; None for the untrained tower
-    valid_average_precision: float  # on the pairs that choose the epoch
+    valid_average_precision: float  # on pairs held out of this training
     fold: int | None = None  # that was held out, where several towers were trained
 
 
@@ -37,7 +37,7 @@ class Trained:
     """What training chose; the tower itself carries the weights of the best epoch."""
 
     margin: float
-    best_epoch: int  # 0: the tower as it was before training
+    best_epoch: int  # whose weights were kept; 0: the tower as it was before training
     history: tuple[Epoch, ...]
 
 
@@ -74,6 +74,80 @@ class Entities:
         )
 
 
+class Training:
+    """A tower in training, an epoch at a time.
+
+    Several may take turns with one tower: each brings its own weights and optimizer, and the tower's fixed tables are there but once.
+
+    Attributes:
+        weights: of this training after its last epoch; never changed in place, so that they can be kept.
+    """
+
+    def __init__(
+        self,
+        tower: Tower,
+        features: Features,
+        train: Pairs,
+        config: TrainingConfig,
+        *,
+        margin: float,
+        embeddings: torch.Tensor,
+        entities: Entities | None = None,
+    ) -> None:
+        """Start from the tower as it is.
+
+        Args:
+            tower, features, train, config, entities: as in :func:`train_tower`.
+            margin: in units of the energy.
+            embeddings: (records, dim) by the tower as it is: imposites are mined under them.
+        """
+        self.tower, self.features, self.train, self.margin, self.config = tower, features, train, margin, config
+        self.mining = entities if config.negatives == "mined" else None
+        self.batch_size = config.batch_size or tower.config.batch_size
+        self.optimizer = torch.optim.Adam(tower.parameters(), lr=config.learning_rate or tower.config.learning_rate)
+        self.random = np.random.default_rng(config.seed)
+        self.weights = copy_weights(tower)
+        self._pairs = with_mined(train, self.mining, embeddings, config)
+
+    def run_epoch(self) -> tuple[float, torch.Tensor]:
+        """Learn from every pair once, and leave the tower with the new weights.
+
+        Returns:
+            The mean loss over the pairs, and the (records, dim) embeddings afterwards.
+        """
+        restore_weights(self.tower, self.weights)
+        pairs = self._pairs
+        order = self.random.permutation(len(pairs))
+        loss = _run_epoch(
+            self.tower, self.features, pairs, self.margin, self.config, self.optimizer, order, self.batch_size
+        )
+        embeddings = self.tower.embed(self.features)
+        self.weights = copy_weights(self.tower)
+        self._pairs = with_mined(self.train, self.mining, embeddings, self.config)
+        return loss, embeddings
+
+
+class Patience:
+    """Early stopping: the first of the best epochs so far, until ``epochs`` of them brought nothing better.
+
+    Attributes:
+        best: epoch with the highest score; 0 is the untrained tower.
+        is_spent: nothing that comes later counts.
+    """
+
+    def __init__(self, epochs: int, untrained: float) -> None:
+        self.best, self.is_spent = 0, False
+        self._epochs, self._score = epochs, untrained
+
+    def improves(self, epoch: int, score: float) -> bool:
+        """Hear the score of the next epoch: whether it is the best so far."""
+        better = not self.is_spent and score > self._score
+        if better:
+            self.best, self._score = epoch, score
+        self.is_spent = self.is_spent or epoch - self.best >= self._epochs
+        return better
+
+
 def train_tower(
     tower: Tower,
     features: Features,
@@ -82,6 +156,7 @@ def train_tower(
     config: TrainingConfig,
     *,
     entities: Entities | None = None,
+    epochs: int | None = None,
     on_epoch: Callable[[Epoch, int], None] | None = None,
 ) -> Trained:
     """Train a tower in place and leave it with the weights of the epoch that orders the valid pairs best.
@@ -91,42 +166,43 @@ def train_tower(
         features: of all records; pairs name their rows.
         train: pairs to learn from.
         valid: pairs that choose the epoch, by average precision; never learned from.
+        config: how to train.
         entities: needed for ``negatives="mined"``: imposites are then mined too, anew in every epoch.
+        epochs: train for just so many and keep the last; the valid pairs then choose nothing, and are judged for the history alone.
         on_epoch: called after each epoch with it and the number of epochs there will be at most.
 
     Returns:
         The margin and the history.
     """
-    device = pick_device(config.device)
-    tower.to(device).train()
-    epochs = config.epochs or tower.config.epochs
-    batch_size = config.batch_size or tower.config.batch_size
-    optimizer = torch.optim.Adam(tower.parameters(), lr=config.learning_rate or tower.config.learning_rate)
-    random = np.random.default_rng(config.seed)
+    most = most_epochs(tower, config) if epochs is None else epochs
+    tower.to(pick_device(config.device)).train()
     torch.manual_seed(config.seed)
-    mining = entities if config.negatives == "mined" else None
+
+    def judge(number: int, loss: float | None, embeddings: torch.Tensor) -> Epoch:
+        distances = pair_distances(embeddings, valid, config.energy)
+        return Epoch(number, loss, average_precision(distances, valid.is_match))
 
     embeddings = tower.embed(features)
-    pairs = with_mined(train, mining, embeddings, config)
-    margin = config.margin or choose_margin(pair_distances(embeddings, pairs, config.energy), pairs.is_match)
-    best = Epoch(0, None, average_precision(pair_distances(embeddings, valid, config.energy), valid.is_match))
-    best_weights = copy_weights(tower)
-    history = [best]
-    for number in range(1, epochs + 1):
-        loss = _run_epoch(tower, features, pairs, margin, config, optimizer, random.permutation(len(pairs)), batch_size)
-        embeddings = tower.embed(features)
-        epoch = Epoch(number, loss, average_precision(pair_distances(embeddings, valid, config.energy), valid.is_match))
+    margin = config.margin or data_margin(train, entities, embeddings, config)
+    training = Training(tower, features, train, config, margin=margin, embeddings=embeddings, entities=entities)
+    history = [judge(0, None, embeddings)]
+    patience, best_weights = Patience(config.patience, history[0].valid_average_precision), training.weights
+    for number in range(1, most + 1):
+        epoch = judge(number, *training.run_epoch())
         history.append(epoch)
         if on_epoch:
-            on_epoch(epoch, epochs)
-        if epoch.valid_average_precision > best.valid_average_precision:
-            best, best_weights = epoch, copy_weights(tower)
-        if number - best.epoch >= config.patience:
+            on_epoch(epoch, most)
+        if patience.improves(number, epoch.valid_average_precision):
+            best_weights = training.weights
+        if epochs is None and patience.is_spent:
             break
-        pairs = with_mined(train, mining, embeddings, config)
-    restore_weights(tower, best_weights)
+    restore_weights(tower, best_weights if epochs is None else training.weights)
     tower.to("cpu").eval()
-    return Trained(margin, best.epoch, tuple(history))
+    return Trained(margin, patience.best if epochs is None else epochs, tuple(history))
+
+
+def most_epochs(tower: Tower, config: TrainingConfig) -> int:
+    return config.epochs or tower.config.epochs
 
 
 def with_mined(train: Pairs, mining: Entities | None, embeddings: torch.Tensor, config: TrainingConfig) -> Pairs:
@@ -160,6 +236,12 @@ def _run_epoch(
         optimizer.step()
         total += float(loss.detach()) * len(chosen)
     return total / max(len(order), 1)
+
+
+def data_margin(train: Pairs, entities: Entities | None, embeddings: torch.Tensor, config: TrainingConfig) -> float:
+    """The margin that the pairs to learn from ask for under the untrained tower's (records, dim) embeddings."""
+    known = with_mined(train, entities if config.negatives == "mined" else None, embeddings, config)
+    return choose_margin(pair_distances(embeddings, known, config.energy), known.is_match)
 
 
 def choose_margin(distances: NDArray, is_match: NDArray) -> float:

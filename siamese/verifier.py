@@ -2,9 +2,11 @@
 
 It gives a *doubt*: minus the log-odds of a match, small when alike as a distance is, and calibrated in the same way.
 
-Gradient-boosted trees, half of them plain and half extremely random (their errors differ), on :mod:`siamese.comparison` and the distance.
-What was learned on a pair's own label (the distance, the word weights) is never shown with that pair: in training both come from folds
-that did not hold it (stacking: Wolpert 1992), else the trees trust them far too much.
+Three judges are weighed by how well each foretells labels that it did not see (:mod:`siamese.stacking`), for their errors differ:
+gradient-boosted trees on :mod:`siamese.comparison` and the distance; extremely random trees that may not hold likeness against a pair;
+and a linear model, which few labels suffice for. What was learned on a pair's own label (the distance, the word weights, the judges
+that are weighed) is never shown with that pair: in training it comes from folds that did not hold it (Wolpert 1992), else the trees
+trust it far too much.
 """
 
 from dataclasses import dataclass
@@ -18,17 +20,21 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from siamese.calibration import Calibration
-from siamese.comparison import Comparison, feature_names
+from siamese.comparison import Comparison, feature_names, feature_signs
 from siamese.errors import SettingsError
 from siamese.folders import read_json, write_json
+from siamese.linear import Linear
 from siamese.profiles import Profiles, word_fields
 from siamese.schema import Schema
+from siamese.stacking import log_losses, mean_weights
 from siamese.wordweights import WordWeights
 
 BLOCK_PAIRS = 16_384  # compared at once
 # Candidates reach a tenth beyond what holds this share of the held-out genuine pairs: the few farther out are past telling.
 REACHED, BEYOND = 0.995, 1.1
+DISTANCE_SIGN, SAID_SIGN = -1, 1  # of the two features beside those of the comparison, as in feature_signs
 WORDS, TREES, DECISION = "words.safetensors", ("trees.txt", "random-trees.txt"), "verifier.json"
+JUDGES = len(TREES) + 1  # the last is the linear one
 # Chosen on the valid pairs of eight public sets, from some dozens of settings within half a point of average precision of one another.
 _PARAMETERS: dict[str, Any] = {
     "objective": "binary",
@@ -56,7 +62,9 @@ class Verifier:
         schema: the fields that it reads.
         idf: (2**18,) float32 inverse document frequency of hashed words.
         words: what each word says.
-        trees: LightGBM models, as text, whose log-odds are averaged.
+        trees: LightGBM models, as text.
+        linear: the third judge.
+        weights: (3,) of the judges' log-odds: of the trees, then of the linear one.
         calibration: of the doubt; its ``max_distance`` is the greatest doubt that is flagged.
         candidate_distance: margin_distance of the farthest pair that is worth a look.
     """
@@ -65,6 +73,8 @@ class Verifier:
     idf: NDArray[np.float32]
     words: WordWeights
     trees: tuple[str, ...]
+    linear: Linear
+    weights: tuple[float, ...]
     calibration: Calibration
     candidate_distance: float
 
@@ -104,10 +114,23 @@ class Verifier:
             here, others = np.flatnonzero(folds == fold), learned[folds[learned] != fold]
             said[here] = WordWeights.fit(comparison.take(others), is_match[others]).score(comparison.take(here))
         features = np.column_stack([_compared(comparison, schema), margin_distances, said]).astype(np.float32)
-        doubts = np.empty(len(comparison))
+        signs = [*feature_signs(schema), DISTANCE_SIGN, SAID_SIGN]
+
+        def judges(rows: NDArray[np.int64]) -> tuple[tuple[Any, ...], Linear]:
+            return _grow(features[rows], is_match[rows], signs, seed), Linear.fit(features[rows], is_match[rows])
+
+        log_odds = np.empty((JUDGES, len(comparison)))
+        losses = {}
         for fold in np.unique(folds):
             here, others = np.flatnonzero(folds == fold), learned[folds[learned] != fold]
-            doubts[here] = -_log_odds(_grow(features[others], is_match[others], seed), features[here])
+            log_odds[:, here] = _log_odds(*judges(others), features[here])
+            if fold >= 0:
+                losses[fold] = log_losses(log_odds[:, here], is_match[here])
+        doubts = np.empty(len(comparison))
+        for fold in np.unique(folds):
+            by_others = np.sum([losses[other] for other in losses if other != fold], axis=0)
+            doubts[folds == fold] = -(mean_weights(by_others, JUDGES) @ log_odds[:, folds == fold])
+        trees, linear = judges(learned)
         genuine = margin_distances[evidence][is_match[evidence] == 1]
         candidate_distance = BEYOND * float(np.quantile(genuine, REACHED, method="higher"))
         reached = np.where(margin_distances <= candidate_distance, doubts, np.inf)
@@ -115,7 +138,9 @@ class Verifier:
             schema,
             idf,
             WordWeights.fit(comparison.take(learned), is_match[learned]),
-            tuple(booster.model_to_string() for booster in _grow(features[learned], is_match[learned], seed)),
+            tuple(booster.model_to_string() for booster in trees),
+            linear,
+            tuple(mean_weights(np.sum(list(losses.values()), axis=0), JUDGES).tolist()),
             Calibration.fit(
                 reached[evidence], is_match[evidence], comparison.left[evidence], comparison.right[evidence]
             ),
@@ -155,19 +180,25 @@ class Verifier:
             comparison = Comparison(profiles, left[here], right[here])
             said = self.words.score(comparison)
             features = np.column_stack([_compared(comparison, self.schema), margin_distances[here], said])
-            doubts[here] = -_log_odds(self._boosters, features.astype(np.float32))
+            log_odds = _log_odds(self._boosters, self.linear, features.astype(np.float32))
+            doubts[here] = -(np.array(self.weights) @ log_odds)
         return doubts
 
     def summary(self) -> dict[str, Any]:
-        return {"candidate_distance": self.candidate_distance, **self.calibration.summary()}
+        return {
+            "weights": dict(zip(("trees", "random_trees", "linear"), self.weights, strict=True)),
+            "candidate_distance": self.candidate_distance,
+            **self.calibration.summary(),
+        }
 
     def save(self, folder: Path) -> None:
         """Write the verifier's files into a new folder; text and tensors, no pickle."""
         folder.mkdir()
-        save_file({"idf": self.idf, **self.words.tensors()}, folder / WORDS)
+        save_file({"idf": self.idf, **self.words.tensors(), **self.linear.tensors()}, folder / WORDS)
         for name, trees in zip(TREES, self.trees, strict=True):
             (folder / name).write_text(trees, encoding="utf-8")
         decision = {
+            "weights": self.weights,
             "candidate_distance": self.candidate_distance,
             "calibration": self.calibration.model_dump(mode="json"),
         }
@@ -181,7 +212,10 @@ class Verifier:
         trees = tuple((folder / name).read_text(encoding="utf-8") for name in TREES)
         decision = read_json(folder / DECISION)
         calibration = Calibration.model_validate(decision["calibration"])
-        return cls(schema, tensors["idf"], words, trees, calibration, float(decision["candidate_distance"]))
+        linear, weights = Linear.from_tensors(tensors), tuple(decision["weights"])
+        return cls(
+            schema, tensors["idf"], words, trees, linear, weights, calibration, float(decision["candidate_distance"])
+        )
 
 
 def _compared(comparison: Comparison, schema: Schema) -> NDArray[np.float32]:
@@ -190,16 +224,17 @@ def _compared(comparison: Comparison, schema: Schema) -> NDArray[np.float32]:
     return np.concatenate(parts) if parts else np.empty((0, len(feature_names(schema))), np.float32)
 
 
-def _grow(features: NDArray[np.float32], is_match: NDArray[np.int8], seed: int) -> tuple[Any, ...]:
+def _grow(features: NDArray[np.float32], is_match: NDArray[np.int8], signs: list[int], seed: int) -> tuple[Any, ...]:
     lightgbm = _lightgbm()
     return tuple(
         lightgbm.train({**_PARAMETERS, **kind, "seed": seed}, lightgbm.Dataset(features, is_match), _ROUNDS)
-        for kind in (_PLAIN, _RANDOM)
+        for kind in (_PLAIN, {**_RANDOM, "monotone_constraints": signs})
     )
 
 
-def _log_odds(boosters: tuple[Any, ...], features: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.mean([each.predict(features, raw_score=True) for each in boosters], axis=0)
+def _log_odds(boosters: tuple[Any, ...], linear: Linear, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(3, m) by each judge."""
+    return np.stack([*(each.predict(features, raw_score=True) for each in boosters), linear.log_odds(features)])
 
 
 def _lightgbm() -> Any:

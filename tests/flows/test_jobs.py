@@ -124,7 +124,9 @@ def test_matcher_agrees_with_brute_force(job, tmp_path, kind):
     found = set(zip(frame["query"], frame["record_id"], strict=True))
     assert list(frame.columns) == ["query", "record_id", "distance", "margin_distance", "probability", "is_match"]
     assert frame.groupby("query")["distance"].apply(lambda d: d.is_monotonic_increasing).all()
-    assert (frame["is_match"] == (frame["probability"] >= matcher.decision.describe(matcher.judge)["min_probability"])).all()
+    assert (
+        frame["is_match"] == (frame["probability"] >= matcher.decision.describe(matcher.judge)["min_probability"])
+    ).all()
     if kind == "flat":
         assert found == true
         nearest = matcher.nearest(queries, k=3)

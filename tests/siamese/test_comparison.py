@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siamese.comparison import Comparison, feature_names
+from siamese.comparison import AGAINST, FOR, Comparison, feature_names, feature_signs
 from siamese.features import HASH_BITS
 from siamese.profiles import Profiles, document_frequency
 from siamese.schema import Field, Kind, Schema
@@ -119,3 +119,20 @@ def test_a_pair_looks_the_same_among_any_others(rows) -> None:
         np.testing.assert_allclose(
             Comparison(alone, np.array([1]), np.array([0])).features(SCHEMA)[0], expected, rtol=1e-6
         )
+
+
+def test_what_speaks_for_a_match_is_greatest_and_what_speaks_against_least_of_a_record_and_itself() -> None:
+    one = ("sony ps-lx350h turntable black", "sony electronics", "199.99", "2019-05-03")
+    others = [
+        ("sony pslx350h turntable", "sony", "189", "2019-05-04"),
+        ("bose radio ab99 12", "bose corp", "20", "1999-01-01"),
+        ("sony ps-lx250h black turntabel", None, None, "2019-05-03"),
+    ]
+    same, signs = np.array(list(compare(one, one).values())), np.array(feature_signs(SCHEMA))
+    assert {name.rpartition(": ")[2] for name in NAMES} >= FOR | AGAINST and not FOR & AGAINST
+    moved = np.zeros(len(NAMES), bool)
+    for other in others:
+        gap = (same - np.array(list(compare(one, other).values()))) * signs
+        assert not (gap < -1e-6).any()  # NaN where one of them has nothing to compare
+        moved |= gap > 0
+    assert moved[(signs != 0) & ~np.isnan(same)].mean() > 0.8

@@ -1,17 +1,20 @@
 """The verifier: learns, never from a pair's own label, and is the same when it is loaded again."""
 
 import builtins
+import itertools
 
+import lightgbm
 import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.metrics import average_precision_score
 
-from siamese.comparison import Comparison
+from siamese.comparison import Comparison, feature_signs
 from siamese.errors import SettingsError
 from siamese.profiles import Profiles, document_frequency
 from siamese.schema import Field, Kind, Schema
-from siamese.verifier import Verifier
+from siamese.stacking import log_losses
+from siamese.verifier import DISTANCE_SIGN, SAID_SIGN, Verifier
 from siamese.wordweights import WordWeights
 
 SCHEMA = Schema(fields=(Field(name="title", kind=Kind.TEXT), Field(name="price", kind=Kind.NUMBER)))
@@ -67,6 +70,37 @@ def test_no_doubt_has_seen_its_own_label() -> None:
     by_heart = WordWeights.fit(COMPARISON, labels).score(COMPARISON)
     assert average_precision_score(labels[learned], by_heart[learned]) > 0.75
     assert average_precision_score(labels[learned], -doubts[learned]) < 0.6
+
+
+def test_no_label_weighs_the_judges_of_its_own_pair(monkeypatch) -> None:
+    """Labels of a fold, turned where the judges are weighed, change the other folds' doubts and not its own."""
+    _, doubts = fit()
+    for fold in range(2):
+        seen = itertools.count()
+
+        def judge(log_odds, is_match, fold=fold, seen=seen):
+            return log_losses(log_odds, 1 - is_match if next(seen) == fold else is_match)
+
+        monkeypatch.setattr("siamese.verifier.log_losses", judge)
+        _, turned = fit()
+        np.testing.assert_array_equal(turned[fold == FOLDS], doubts[fold == FOLDS])
+        assert np.abs(turned - doubts)[(FOLDS >= 0) & (fold != FOLDS)].max() > 0.1
+
+
+def test_random_trees_never_hold_likeness_against_a_pair(fitted) -> None:
+    verifier = fitted[0]
+    signs = [*feature_signs(SCHEMA), DISTANCE_SIGN, SAID_SIGN]
+    features = COMPARISON.features(SCHEMA)[:50]
+    features = np.column_stack([features, DISTANCES[:50], np.zeros(50)])
+    random_trees = lightgbm.Booster(model_str=verifier.trees[1])
+    used = random_trees.feature_importance() > 0
+    before = random_trees.predict(features, raw_score=True)
+    assert used[np.array(signs) != 0].sum() > 5
+    for column, sign in enumerate(signs):
+        if sign:
+            liker = features.copy()
+            liker[:, column] += sign * RANDOM.uniform(0, 3, 50)
+            assert (random_trees.predict(liker, raw_score=True) >= before - 1e-9).all()
 
 
 def test_labels_of_evidence_teach_nothing(fitted) -> None:
