@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy.special import expit
 
 from pipeline.contents import content_keys
+from pipeline.decision import Threshold
 from pipeline.evaluation import judge_pairs
 from pipeline.fitting import fit_encoder
-from pipeline.judging import Threshold
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
 from pipeline.training_set import TrainingSet, read_training_set
@@ -30,6 +31,7 @@ from siamese.comparison import Comparison
 from siamese.crossfit import deal_folds
 from siamese.pairs import Pairs
 from siamese.profiles import Profiles, document_frequency
+from siamese.reliability import Reliability
 from siamese.schema import Schema
 from siamese.settings import TrainingConfig
 from siamese.verifier import Verifier
@@ -76,9 +78,15 @@ def measure(name: str, tower: str, seeds: int, baselines: bool) -> dict[str, Any
         encoder = fit_encoder(records, labelled, tower=tower, tower_settings=settings, config=TrainingConfig(seed=seed))
         note("seconds", time.perf_counter() - started)
         for key, with_verifier in (("distance", False), ("verifier", True)):
-            judge = Threshold(verifier=with_verifier).judge(encoder)
-            flagged = judge_pairs(encoder, judge, data.records, test).is_match
+            judged = judge_pairs(encoder, Threshold(verifier=with_verifier), data.records, test)
+            flagged = judged.is_match
             note(key, f1(flagged, test.is_match))
+            # As it comes, before calibration: the cosine, or the verifier's own log-odds.
+            raw = expit(-judged.score) if with_verifier else np.clip(1 - (judged.score * encoder.margin) ** 2 / 2, 0, 1)
+            for name, probability in (("raw", raw), ("calibrated", judged.probability)):
+                reliability = Reliability.of(probability, test.is_match)
+                note(f"{key}, {name} error", 100 * reliability.error)
+                note(f"{key}, {name} brier", 100 * reliability.brier)
             note(f"{key}, fresh rows", f1(flagged[fresh], test.is_match[fresh]))
         if baselines:
             note("verifier alone", verifier_alone(data, records.id_column, seed))
@@ -217,6 +225,23 @@ def markdown(results: list[dict[str, Any]], baselines: bool) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def calibration_markdown(results: list[dict[str, Any]]) -> str:
+    """Expected calibration error and Brier score on test, before and after calibration."""
+    keys = [
+        f"{by}, {name} {what}"
+        for by in ("distance", "verifier")
+        for what in ("error", "brier")
+        for name in ("raw", "calibrated")
+    ]
+    lines = [["set", *keys], ["---"] * (len(keys) + 1)]
+    for result in results:
+        cells = [(np.mean(result["figures"][key]), np.std(result["figures"][key])) for key in keys]
+        lines.append([result["set"], *(f"{mean:.1f} ± {spread:.1f}" for mean, spread in cells)])
+    means = [np.mean([np.mean(result["figures"][key]) for result in results]) for key in keys]
+    lines.append(["**mean**", *(f"{mean:.1f}" for mean in means)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="sets; all unless given")
@@ -240,6 +265,8 @@ def main() -> None:
         every += results
         title = f"Tower `{tower}`, test F1 in percent, mean ± standard deviation over {arguments.seeds} seeds:"
         pages.append(f"{title}\n\n{markdown(results, baselines)}\n")
+        title = "Expected calibration error (15 bins) and Brier score of the probabilities on test, in percent:"
+        pages.append(f"{title}\n\n{calibration_markdown(results)}\n")
     print("\n".join(pages))
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)

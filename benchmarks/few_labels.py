@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from accuracy import DATA, f1
 
+from pipeline.decision import Threshold
 from pipeline.evaluation import judge_pairs
 from pipeline.fitting import fit_encoder
-from pipeline.judging import Threshold
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
 from pipeline.training_set import read_training_set
@@ -46,8 +46,9 @@ def measure(name: str, n: int, seed: int) -> tuple[float, float]:
     test = data.of("test", clean=False)
     scores = []
     for verifier in (False, True):
-        judge = Threshold(verifier=verifier).judge(encoder)
-        scores.append(f1(judge_pairs(encoder, judge, data.records, test).is_match, test.is_match))
+        scores.append(
+            f1(judge_pairs(encoder, Threshold(verifier=verifier), data.records, test).is_match, test.is_match)
+        )
     return scores[0], scores[1]
 
 

@@ -1,9 +1,11 @@
 """Whole runs by the whole-table protocol of ``../shared/data/README.md``: train on one half of the entities, run on the other.
 
-Prints one Markdown row a data set. Nothing is tuned to a set: each is trained and run with the defaults.
+Each set with the model's own threshold, then with a precision promised at 95% confidence. Nothing is tuned to a set: each is trained and
+run with the defaults.
 """
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -12,8 +14,11 @@ from pathlib import Path
 import pandas as pd
 
 from flows.embedded import embedded_server
+from siamese.errors import SettingsError
 from siamese.settings import TrainingConfig
 
+PROMISES = (None, 0.9, 0.95, 0.99)
+FIGURES = ["precision", "expected", "recall", "f1", "b_cubed", "candidate_recall"]
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -31,7 +36,8 @@ def halves(source: Path, folder: Path) -> bool:
     return "source" in records and records["source"].nunique() == 2
 
 
-def measure(name: str, seed: int) -> dict:
+def measure(name: str, seed: int) -> list[dict]:
+    """Figures of one model: of its own threshold, then of each promise; a refused one has the reason."""
     from flows.dedupe import dedupe
     from flows.link import link
     from flows.train import train
@@ -43,40 +49,84 @@ def measure(name: str, seed: int) -> dict:
         config = TrainingConfig(negatives="mined", seed=seed)
         train(str(folder / "train.parquet"), str(folder / "train_pairs.parquet"), str(folder / "model"), config=config)
         trained = time.perf_counter() - started
-        model, run, truth = str(folder / "model"), str(folder / "run"), str(folder / "test_pairs.parquet")
-        if two_tables:
-            left, right = str(folder / "test_A.parquet"), str(folder / "test_B.parquet")
-            summary = link(model, left, right, run, one_to_one=True, truth=truth)
+        model, truth = str(folder / "model"), str(folder / "test_pairs.parquet")
+        rows = []
+        for promise in PROMISES:
+            row = {"set": name, "seed": seed, "promise": promise or "none", "training": trained}
+            run = str(folder / f"run {promise}")
+            try:
+                if two_tables:
+                    left, right = str(folder / "test_A.parquet"), str(folder / "test_B.parquet")
+                    summary = link(model, left, right, run, one_to_one=True, truth=truth, min_precision=promise)
+                else:
+                    summary = dedupe(model, str(folder / "test.parquet"), run, truth=truth, min_precision=promise)
+            except SettingsError as error:
+                rows.append({**row, "refused": str(error)})
+                continue
+            pairs, clusters = summary["evaluation"]["pairs"], summary["evaluation"]["clusters"]
+            rows.append(
+                {
+                    **row,
+                    **{key: pairs[key] for key in ("precision", "recall", "f1", "candidate_recall")},
+                    "expected": summary["expected_precision"],
+                    "b_cubed": clusters["b_cubed"]["f1"],
+                    "adjusted_rand": clusters["adjusted_rand"],
+                    "imposite_weight": summary["prior"]["imposite_weight"],
+                    "lost": {cause: each["pairs"] for cause, each in summary["evaluation"]["recall_lost"].items()},
+                }
+            )
+        return rows
+
+
+def markdown(every: pd.DataFrame) -> str:
+    titles = [
+        "set",
+        "promised precision",
+        "kept",
+        "precision",
+        "expected",
+        "recall",
+        "F1",
+        "B-cubed F1",
+        "candidate recall",
+    ]
+    lines = [titles, ["---"] * len(titles)]
+    for (name, promise), rows in every.groupby(["set", "promise"], sort=False):
+        run = rows[rows["refused"].isna()]
+        cells = [str(name), "none asked: best F1" if promise == "none" else f"{promise:.2f}"]
+        if promise == "none":
+            kept = ""
         else:
-            summary = dedupe(model, str(folder / "test.parquet"), run, truth=truth)
-    pairs, clusters = summary["evaluation"]["pairs"], summary["evaluation"]["clusters"]["b_cubed"]
-    return {
-        **{key: pairs[key] for key in ("precision", "recall", "f1", "candidate_recall")},
-        "b_cubed": clusters["f1"],
-        "train_s": trained,
-    }
+            kept = f"{int((run['precision'] >= promise).sum())} of {len(run)}"
+            kept += f", {len(rows) - len(run)} refused" if len(run) < len(rows) else ""
+        cells.append(kept)
+        for key in FIGURES:
+            cells.append(f"{run[key].mean():.3f} ± {run[key].std(ddof=0):.3f}" if len(run) else "")
+        lines.append(cells)
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="folder for whole_tables.md and whole_tables.json")
     arguments = parser.parse_args()
     if not DATA.is_dir():
         sys.exit(f"skipped: the public benchmark data is not at {DATA}")
     names = arguments.names or sorted(path.parent.name for path in DATA.glob("*/entity_split.parquet"))
-    print(
-        "| set | precision | recall | F1 (sd) | candidate recall | B-cubed F1 | training, s |\n|---|---|---|---|---|---|---|"
-    )
+    rows: list[dict] = []
     with embedded_server():
         for name in names:
-            table = pd.DataFrame([measure(name, seed) for seed in range(arguments.seeds)])
-            mean, spread = table.mean(), table["f1"].std(ddof=0)
-            print(
-                f"| {name} | {mean.precision:.3f} | {mean.recall:.3f} | {mean.f1:.3f} ({spread:.3f}) | {mean.candidate_recall:.3f} "
-                f"| {mean.b_cubed:.3f} | {mean.train_s:.1f} |",
-                flush=True,
-            )
+            for seed in range(arguments.seeds):
+                rows += measure(name, seed)
+                print(json.dumps(rows[-len(PROMISES) :]), file=sys.stderr, flush=True)
+    page = markdown(pd.DataFrame(rows).reindex(columns=["set", "promise", "refused", *FIGURES]))
+    print(page)
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / "whole_tables.md").write_text(page + "\n")
+        (arguments.out / "whole_tables.json").write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,33 @@ from scipy.optimize import linear_sum_assignment
 
 from pipeline.components import components
 from pipeline.matching import RowPairs
+from siamese.calibration import Calibration
+
+
+def expected_right(calibration: Calibration, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(m,) what a match is worth where matches compete: its probability, so that the sum is the number of right ones to be expected.
+
+    Equals part by their scores.
+    """
+    _, rank = np.unique(-scores, return_inverse=True)
+    return calibration.probability(scores) + 1e-6 * (rank + 1) / (len(scores) + 1)
+
+
+def of_winners(calibration: Calibration) -> Calibration:
+    """What scores mean where each record is matched once at most: learned on the held-out pairs that win where they compete.
+
+    The calibration as it is where the winners are of one class.
+    """
+    evidence = calibration.evidence
+    scores, labels = evidence.arrays
+    known = np.flatnonzero(np.isfinite(scores))
+    left, right = np.array(evidence.left)[known], np.array(evidence.right)[known]
+    worth = expected_right(calibration, scores[known])
+    won = one_to_one(RowPairs(left, right, np.zeros(len(known), np.float32)), np.ones(len(known), bool), worth)
+    kept = np.union1d(known[won], np.flatnonzero(~np.isfinite(scores)))
+    if len(np.unique(labels[known[won]])) < 2:
+        return calibration
+    return Calibration.fit(scores[kept], labels[kept], np.array(evidence.left)[kept], np.array(evidence.right)[kept])
 
 
 def one_to_one(pairs: RowPairs, allowed: NDArray[np.bool_], reward: NDArray[np.float64]) -> NDArray[np.bool_]:

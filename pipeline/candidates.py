@@ -1,7 +1,7 @@
 """Candidates: the pairs that a search brought, scored; and a sample of those that were looked at and not kept."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,15 +50,20 @@ class Candidates:
         pairs: of rows.
         scores: (m,).
         refused: the others.
+        looked_at: how many pairs of contents the search brought.
     """
 
     pairs: RowPairs
     scores: NDArray[np.float64]
     refused: Refused
 
-    @property
-    def looked_at(self) -> int:
-        return len(self.scores) + self.refused.total
+    looked_at: int
+
+    def of_records(self, left: Corpus, right: Corpus) -> "Candidates":
+        """The same as pairs of the records that hold the contents."""
+        expanded = list(record_pairs(self.pairs, left, right))
+        pair = np.concatenate([pair for _, pair in expanded] or [np.empty(0, np.int64)])
+        return replace(self, pairs=RowPairs.concat([block for block, _ in expanded]), scores=self.scores[pair])
 
 
 def score_candidates(
@@ -83,8 +88,6 @@ def score_candidates(
         sample, sampled = RowPairs.concat([sample, block.take(~within)]), np.concatenate([sampled, scores[~within]])
         least = np.argsort(keys)[:SAMPLE]
         sample, sampled, keys = sample.take(least), sampled[least], keys[least]
-    return Candidates(
-        RowPairs.concat([pairs for pairs, _ in kept]),
-        np.concatenate([scores for _, scores in kept] or [np.empty(0)]),
-        Refused(sample, sampled, total),
-    )
+    scores = np.concatenate([scores for _, scores in kept] or [np.empty(0)])
+    pairs = RowPairs.concat([pairs for pairs, _ in kept])
+    return Candidates(pairs, scores, Refused(sample, sampled, total), len(scores) + total)

@@ -80,7 +80,7 @@ class Certificate(BaseModel):
         index: dict[str, Any],
     ) -> Self:
         """The certificate of a run's decision."""
-        evidence, confidence = judge.calibration.evidence, threshold.confidence
+        evidence, confidence = decision.calibration.evidence, threshold.confidence
         flagged = false_positive_rate(evidence, decision.limit, confidence)
         return cls(
             kind="conditional" if decision.promises else "none",

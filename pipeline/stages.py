@@ -15,17 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.assignment import one_to_one
-from pipeline.candidates import Candidates, score_candidates
+from pipeline.assignment import expected_right, of_winners, one_to_one
+from pipeline.candidates import score_candidates
 from pipeline.certificate import Certificate
 from pipeline.clustering import cluster_records
 from pipeline.components import components
-from pipeline.decision import NEAR_MISS_BAND, Decision, Judgement, Threshold
+from pipeline.decision import NEAR_MISS_BAND, Threshold
 from pipeline.embedding import Corpus, embed_corpus
 from pipeline.evaluation import evaluate_run, where_lost
 from pipeline.index import IndexKind, VectorIndex
-from pipeline.judging import Judge
-from pipeline.matching import PairWriter, RowPairs, cross_join, record_pairs, self_join
+from pipeline.matching import PairWriter, RowPairs, cross_join, self_join
 from pipeline.records import Records
 from pipeline.report import pick_examples, write_report
 from siamese.encoder import SiameseEncoder
@@ -115,19 +114,25 @@ def match(
     else:
         blocks = (RowPairs(p.right, p.left, p.distances) for p in cross_join(index, right_corpus, radius, reach))
     candidates = score_candidates(judge, encoder, blocks, left_corpus, right_corpus or left_corpus)
-    histogram = Histogram.of(candidates.scores)
-    decision = threshold.decide(judge.calibration, histogram, judge.cut)
+    calibration, standing = judge.calibration, np.ones(len(candidates.scores), bool)
+    if one_to_one_only and right_corpus is not None:
+        # A pair that loses to a better one is no candidate, here and among the evidence.
+        candidates = candidates.of_records(left_corpus, right_corpus)
+        worth = expected_right(calibration, candidates.scores)
+        standing = one_to_one(candidates.pairs, standing, worth)
+        calibration = of_winners(calibration)
+    histogram = Histogram.of(candidates.scores[standing])
+    decision = threshold.decide(calibration, histogram, judge.cut)
     judgement = decision.judge(candidates.scores)
+    if one_to_one_only and right_corpus is not None:
+        judgement = replace(judgement, is_match=one_to_one(candidates.pairs, judgement.is_match, worth))
     edges = candidates.pairs.take(judgement.is_match)
     with PairWriter(run, encoder, left_corpus, right_corpus) as writer:
+        if right_corpus is None:
+            writer.write_equal_contents(float(encoder.calibration.probability(0.0, decision.imposite_weight)))
         if one_to_one_only and right_corpus is not None:
-            pairs, judgement = _best_one_to_one(judge, decision, candidates, judgement, left_corpus, right_corpus)
-            writer.write_records(pairs, judgement)
-            edges = pairs.take(judgement.is_match)
+            writer.write_records(candidates.pairs, judgement)
         else:
-            if right_corpus is None:
-                same = encoder.calibration.probability(0.0, decision.imposite_weight)
-                writer.write_equal_contents(float(same))
             writer.write(candidates.pairs, judgement)
     candidates.refused.write(run, encoder, left_corpus, right_corpus, decision)
     certificate = Certificate.of(threshold, judge, decision, histogram, encoder.fingerprint, index.describe())
@@ -142,18 +147,6 @@ def match(
         **decision.describe(judge),
         **certificate.headline(),
     }
-
-
-def _best_one_to_one(
-    judge: Judge, decision: Decision, candidates: Candidates, of_rows: Judgement, left: Corpus, right: Corpus
-) -> tuple[RowPairs, Judgement]:
-    """Pairs of records of which each is flagged once at most: records of equal content compete too."""
-    expanded = list(record_pairs(candidates.pairs, left, right))
-    pairs = RowPairs.concat([block for block, _ in expanded])
-    judgement = of_rows.take(np.concatenate([pair for _, pair in expanded] or [np.empty(0, np.int64)]))
-    # Above nothing for every flagged pair, the more the smaller its score.
-    worth = decision.limit + (1.0 if judge.verifier else NEAR_MISS_BAND * decision.limit) - judgement.score
-    return pairs, replace(judgement, is_match=one_to_one(pairs, judgement.is_match, worth))
 
 
 def cluster(

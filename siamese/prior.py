@@ -27,8 +27,9 @@ class Prior:
 
     Attributes:
         share: estimated there; among the evidence it is ``evidence_share``.
-        imposite_weight: ratio of the odds of an imposite there and among the evidence.
-        at_most: upper confidence bound of ``imposite_weight``, and never below 1: a promise does not gain from a guess.
+        imposite_weight: ratio of the odds of an imposite there and among the evidence, and never below 1: candidates cleaner than the
+            evidence are not taken on trust, for a model surer of them than it was of the evidence looks the same.
+        at_most: upper confidence bound of ``imposite_weight``.
         candidates: how many the estimate rests on; 0 where it is none.
     """
 
@@ -87,7 +88,7 @@ def estimate_prior(
             found = _match_share(odds(centres), random.multinomial(counts.sum(), counts / counts.sum()), some)
             drawn.append(math.log(_odds_ratio(some, found)))
     spread = float(np.quantile(drawn, confidence)) - float(np.median(drawn)) if drawn else 0.0
-    return Prior(share, evidence_share, weight, max(1.0, weight * math.exp(spread)), int(counts.sum()))
+    return Prior(share, evidence_share, max(1.0, weight), max(1.0, weight * math.exp(spread)), int(counts.sum()))
 
 
 def _match_share(log_odds: NDArray[np.float64], counts: NDArray[np.int64], evidence_share: float) -> float:

@@ -118,10 +118,11 @@ def test_the_share_of_matches_is_found_from_scores_alone() -> None:
         scores, labels = draw(20_000, random, share)
         prior = estimate_prior(calibration, Histogram.of(scores), np.inf, 0.95)
         assert prior.share == pytest.approx(labels.mean(), rel=0.15)
-        assert prior.imposite_weight == pytest.approx((1 - share) / share, rel=0.2)
+        assert prior.imposite_weight == pytest.approx(max(1, (1 - share) / share), rel=0.2)
         assert prior.at_most >= max(1.0, prior.imposite_weight)
-        found = calibration.probability(scores, prior.imposite_weight)
-        assert found.sum() == pytest.approx(labels.sum(), rel=0.15)
+        if share < 0.5:
+            found = calibration.probability(scores, prior.imposite_weight)
+            assert found.sum() == pytest.approx(labels.sum(), rel=0.15)
 
 
 def test_few_candidates_leave_the_share_as_it_was() -> None:
