@@ -105,7 +105,9 @@ def run_job(
             "energy": encoder.energy.value,
             "calibration": judge.calibration.summary(),
             "index": _figures(indexed),
-            "evaluation": _figures(evaluation) if evaluation else None,
+            "evaluation": {**_figures(evaluation), "promises": kept_promises(matched, evaluation)}
+            if evaluation
+            else None,
             "model": model,
             "records_path": left if right is None else f"{left} and {right}",
             "seconds": {name: facts["seconds"] for name, facts in done.items()},
@@ -123,6 +125,15 @@ def run_job(
         }
         write_manifest(run, "run", manifest)
     return summary
+
+
+def kept_promises(matched: dict[str, Any], evaluation: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each promise beside what was achieved."""
+    return [
+        {**promise, "achieved": achieved, "kept": achieved >= promise["share"]}
+        for promise in matched["promises"]
+        for achieved in [evaluation["pairs"][promise["what"]]]
+    ]
 
 
 def inputs_of(records: Records) -> dict[str, Any]:

@@ -142,6 +142,15 @@ def verified(result: dict[str, Any]) -> None:
     ] or [("nothing", "was promised")]
     rows.append(("evidence", f"{evidence['pairs']:,} held-out pairs, {evidence['matches']:,} of them genuine"))
     rows += [("if", sentence) for sentence in result["assumptions"] if result["promises"]]
+    if result["audit"] and result["audit"]["precision"]:
+        said = result["audit"]["precision"]
+        rows.append(
+            (
+                "audited",
+                f"precision {said['estimate']:.3f}, with confidence {result['audit']['confidence']:g} between {said['low']:.3f} and "
+                f"{said['high']:.3f}, whatever the labels were like",
+            )
+        )
     _figures(f"[bold]{result['run']}: the certificate follows from its files[/bold]", rows)
 
 

@@ -15,7 +15,7 @@ from pipeline.matching import PAIRS
 from siamese.calibration import Calibration
 from siamese.errors import ArtifactError, SettingsError
 from siamese.evidence import Evidence
-from siamese.folders import check_manifest, read_json, write_json
+from siamese.folders import AUDIT, check_manifest, read_json, write_json
 from siamese.prior import Histogram
 from siamese.promise import false_positive_rate, interval, pairs_needed
 
@@ -203,6 +203,8 @@ def verify_run(run: Path) -> dict[str, Any]:
         "flagged": flagged,
         "evidence": {"pairs": len(said.evidence), "matches": sum(said.evidence.is_match)},
         "assumptions": list(said.assumptions),
+        # Of pairs drawn from this very run with known weights: no assumption but that people judged them rightly.
+        "audit": read_json(run / AUDIT) if (run / AUDIT).is_file() else None,
     }
 
 

@@ -95,16 +95,23 @@ def fit_encoder(
         learned, miners = train, entities
     crossed = _train(network, features, learned, choosing, folds, config, miners, on_epoch)
 
-    pairs, distances, fold_of = crossed.pairs, crossed.distances, crossed.folds
-    like_valid = (crossed.places >= len(train)) | (entities is not None)
+    pairs, distances, fold_of, places = crossed.pairs, crossed.distances, crossed.folds, crossed.places
+    like_valid = (places >= len(train)) | (entities is not None)
     if learned is train:
         held_out = with_mined_valid()
         pairs = pairs + held_out
         distances = np.append(distances, pair_distances(network.embed(features), held_out, config.energy))
         fold_of = np.append(fold_of, np.full(len(held_out), -1))
         like_valid = np.append(like_valid, np.ones(len(held_out), bool))
+        labelled_ones = np.arange(len(train), len(train) + len(valid))
+        places = np.concatenate([places, labelled_ones, np.full(len(held_out) - len(valid), -1)])
     margin_distances = distances.astype(np.float64) / crossed.margin
-    evidence = pool_evidence(pairs.is_match, like_valid, np.random.default_rng(config.seed))
+    # Pairs drawn to be judged teach, but they are no sample of what a run proposes: probabilities are not learned from them.
+    is_chosen = np.append(data.is_chosen_of("train"), data.is_chosen_of("valid"))
+    is_plain = np.flatnonzero((places < 0) | ~is_chosen[places])
+    evidence = is_plain[
+        pool_evidence(pairs.is_match[is_plain], like_valid[is_plain], np.random.default_rng(config.seed))
+    ]
     some = pairs.take(evidence)
     calibration = Calibration.fit(margin_distances[evidence], some.is_match, some.left, some.right)
     if len(evidence) < LEAST_PAIRS:

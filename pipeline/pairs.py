@@ -28,7 +28,8 @@ class LabelledPairs:
 
     Attributes:
         path: where it was read.
-        frame: left_id, right_id, label (int8) and, where ``has_split``, split; rows in file order.
+        frame: left_id, right_id, label (int8), is_chosen (it has a ``weight``: it was drawn to be judged, as an audit does) and, where
+            ``has_split``, split; rows in file order.
         has_split: whether the file has a split column.
         has_labels: whether it has a label column; without one, every pair is a known match.
     """
@@ -40,7 +41,7 @@ class LabelledPairs:
 
     @classmethod
     def read(cls, path: str) -> "LabelledPairs":
-        """Read ``left_id, right_id, label`` (optional: ``split``); without ``label`` every row is a match, and a row without a
+        """Read ``left_id, right_id, label`` (optional: ``split``, ``weight``); without ``label`` every row is a match, and a row without a
         split goes to train where others have one.
 
         Raises:
@@ -53,6 +54,7 @@ class LabelledPairs:
         known = label.map(label_of)
         refuse_rows(known.isna(), path, "label", label, "1 (the same) or 0 (not the same)")
         columns["label"] = known.astype("int8")
+        columns["is_chosen"] = frame["weight"].notna() if "weight" in frame.columns else False
         if has_split:
             split = (
                 frame["split"]

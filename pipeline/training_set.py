@@ -36,6 +36,7 @@ class TrainingSet:
         split: (n pairs,) "train", "valid", "test", or "" for a pair between two parts (it is used nowhere).
         part: (n records,) part of each record, where the split was made here by entity; else None.
         conflict: (n pairs,) labelled both ways.
+        is_chosen: (n pairs,) drawn to be judged.
     """
 
     records: pa.Table
@@ -43,10 +44,18 @@ class TrainingSet:
     split: NDArray[np.str_]
     part: NDArray[np.str_] | None
     conflict: NDArray[np.bool_]
+    is_chosen: NDArray[np.bool_]
 
     def of(self, split: str, *, clean: bool = True) -> Pairs:
         """The pairs of a split; ``clean`` leaves out those labelled both ways."""
-        return self.pairs.take((self.split == split) & ~(self.conflict & clean))
+        return self.pairs.take(self._places(split, clean))
+
+    def is_chosen_of(self, split: str) -> NDArray[np.bool_]:
+        """Of the clean pairs of a split, which were drawn to be judged: no sample of what a run proposes."""
+        return self.is_chosen[self._places(split, True)]
+
+    def _places(self, split: str, clean: bool) -> NDArray[np.bool_]:
+        return (self.split == split) & ~(self.conflict & clean)
 
 
 def read_training_set(records: Records, labelled: LabelledPairs, *, seed: int, strict: bool = False) -> TrainingSet:
@@ -83,7 +92,8 @@ def read_training_set(records: Records, labelled: LabelledPairs, *, seed: int, s
         cut = int((split == "").sum())
         if cut:
             log.warning("%d of %d pairs lie between two parts of the split by entity and are left out", cut, len(pairs))
-    return TrainingSet(table, pairs, split, part, conflict)
+    is_chosen = labelled.frame["is_chosen"].to_numpy(dtype=bool)
+    return TrainingSet(table, pairs, split, part, conflict, is_chosen)
 
 
 def entities_to_mine(data: TrainingSet, train: Pairs, valid: Pairs) -> tuple[Entities, NDArray[np.int64]]:
