@@ -72,6 +72,16 @@ def _print(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]
         show(result)
 
 
+def _write(path: Path, text: str) -> None:
+    """A file, whole or not at all."""
+    beside = path.with_name(f".{path.name}.partial")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
 @app.command()
 def train(
     records: str,
@@ -133,10 +143,11 @@ def evaluate(
     pairs: str,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     verifier: Verifier = None,
+    plot: Annotated[Path | None, typer.Option(help="SVG of probability against truth to write.")] = None,
     id_column: Id = "record_id",
     as_json: Json = False,
 ) -> None:
-    """Precision, recall and F1 of a model on a split of labelled pairs."""
+    """Precision, recall, F1 and calibration of a model on a split of labelled pairs."""
     from flows import show
     from pipeline.evaluation import evaluate_encoder
     from pipeline.pairs import LabelledPairs
@@ -150,6 +161,11 @@ def evaluate(
         split,
         verifier=_asked(verifier),
     )
+    if plot is not None:
+        from pipeline.plots import draw_reliability
+        from siamese.reliability import Reliability
+
+        _write(plot, draw_reliability(Reliability.from_description(result["reliability"])))
     _print(result, as_json, show.evaluated)
 
 
@@ -404,7 +420,7 @@ def demo(
     show.trained(_run("train", corpus, pairs, model))
     evaluate(model, corpus, pairs)
     truth = str(out / "true_pairs.parquet")
-    show.run(_run("dedupe", model, corpus, run, min_precision=0.95, truth=truth), Path(run), corpus)
+    show.run(_run("dedupe", model, corpus, run, truth=truth), Path(run), corpus)
 
 
 if __name__ == "__main__":

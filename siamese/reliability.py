@@ -29,7 +29,8 @@ class Reliability:
         bins: those with pairs in them, ascending.
         error: expected calibration error: mean over pairs of the bins' |share of matches - mean probability|.
         brier: mean squared error of the probabilities.
-        error_interval, brier_interval: the middle 95% of bootstrap draws of the pairs.
+        error_interval, brier_interval: 95%: 1.96 bootstrap standard errors to either side (quantiles of draws would not do: the error of a
+            draw is greater than that of its sample, on average).
     """
 
     bins: tuple[Bin, ...]
@@ -55,19 +56,19 @@ class Reliability:
         for _ in range(DRAWS):
             times = np.bincount(random.integers(0, n, n), minlength=n)
             draws.append((_error(place, probability, label, times), float(times @ square) / n))
-        errors, briers = (np.quantile(each, [0.025, 0.975]) for each in np.array(draws).T)
+        spread = 1.96 * np.std(draws, axis=0)
         bins = []
         for bin_ in np.unique(place):
             here = place == bin_
             low, high = bin_ / BINS, (bin_ + 1) / BINS
             bins.append(Bin(low, high, int(here.sum()), float(probability[here].mean()), float(label[here].mean())))
-        return cls(
-            bins=tuple(bins),
-            error=round(_error(place, probability, label, np.ones(n, np.int64)), 12),
-            brier=float(square.mean()),
-            error_interval=(float(errors[0]), float(errors[1])),
-            brier_interval=(float(briers[0]), float(briers[1])),
-        )
+        error = round(_error(place, probability, label, np.ones(n, np.int64)), 12)
+        brier = float(square.mean())
+        intervals = [
+            (max(0.0, value - reach), min(1.0, value + reach))
+            for value, reach in zip((error, brier), spread.tolist(), strict=True)
+        ]
+        return cls(tuple(bins), error, brier, intervals[0], intervals[1])
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -77,6 +78,17 @@ class Reliability:
             "brier_interval": list(self.brier_interval),
             "bins": [vars(each) for each in self.bins],
         }
+
+    @classmethod
+    def from_description(cls, said: dict[str, Any]) -> "Reliability":
+        """What :meth:`describe` said."""
+        return cls(
+            tuple(Bin(**each) for each in said["bins"]),
+            said["expected_calibration_error"],
+            said["brier"],
+            tuple(said["expected_calibration_error_interval"]),
+            tuple(said["brier_interval"]),
+        )
 
 
 def _error(place: NDArray, probability: NDArray, label: NDArray, times: NDArray) -> float:
