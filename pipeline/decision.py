@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from pipeline.embedding import Encoder
 from pipeline.judging import Judge
@@ -94,7 +95,7 @@ class Threshold:
             radius = max(limit, best) * (1 + NEAR_MISS_BAND)
             return Judge(calibration, radius, radius, radius, None)
         radius = min(encoder.calibration.max_distance * (1 + NEAR_MISS_BAND), verifier.candidate_distance)
-        cut = max(limit, calibration.log_odds.reaching(math.log(NEAR_MISS_PROBABILITY / (1 - NEAR_MISS_PROBABILITY))))
+        cut = max(limit, calibration.log_odds.reaching(float(logit(NEAR_MISS_PROBABILITY))))
         return Judge(calibration, radius, verifier.candidate_distance, cut, verifier)
 
     def decide(
@@ -104,7 +105,9 @@ class Threshold:
 
         Args:
             calibration: of the scores.
-            candidates: scores of all up to the cut, from which the share of matches is estimated; None: that of the evidence.
+            candidates: scores of all up to the cut, from which the share of matches is estimated; None: that of the evidence. Only those
+                with a raw probability of at least REVIEW's lower one are used: farther out most are imposites of an easier kind than
+                those that people label.
             cut: the greatest score that was kept.
 
         Raises:
@@ -115,7 +118,8 @@ class Threshold:
             return Decision(calibration, self.max_distance, None, (), "given")
         promised = [share for share in (self.min_precision, self.min_recall) if share is not None]
         error = (1 - self.confidence) / max(len(promised), 1)
-        prior = None if candidates is None else estimate_prior(calibration, candidates, cut, 1 - error / 2)
+        worth_a_look = min(cut, calibration.log_odds.reaching(float(logit(REVIEW[0]))))
+        prior = None if candidates is None else estimate_prior(calibration, candidates, worth_a_look, 1 - error / 2)
         if not promised:
             weight = prior.imposite_weight if prior else 1.0
             limit = min(calibration.evidence.best_f1(weight), cut)

@@ -66,7 +66,7 @@ def estimate_prior(
 
     Args:
         calibration: fitted on the evidence.
-        candidates: scores of the run's candidates, none left out below the cut.
+        candidates: scores of the run's candidates, none left out up to the cut; the others are not looked at.
         cut: the greatest score that is looked at, on either side.
         confidence: of ``at_most``, by bootstrap over the candidates and over the evidence, refitted each time.
     """
@@ -74,6 +74,7 @@ def estimate_prior(
     inside = (values <= cut) & np.isfinite(values)
     evidence_share = float(labels[inside].mean()) if inside.any() else 0.5
     centres, counts = np.array(candidates.scores), np.array(candidates.counts, np.int64)
+    centres, counts = centres[centres <= cut], counts[centres <= cut]
     if counts.sum() < LEAST_CANDIDATES or not 0 < evidence_share < 1:
         return Prior(evidence_share, evidence_share, 1.0, 1.0, 0)
     share = _match_share(calibration.log_odds(centres), counts, evidence_share)

@@ -145,7 +145,7 @@ def test_a_certificate_is_recomputed_from_the_files(run) -> None:
     assert said["flagged"] == pairs["is_match"].sum() > 100
     certificate = Certificate.read(run)
     assert certificate.pairs_needed == {"0.9": 29, "0.95": 59, "0.99": 299}
-    assert 0 < certificate.false_positive_rate["at_most"] < 0.05
+    assert 0 < certificate.false_positive_rate["at_most"] < 0.1
     assert certificate.recall_lost["genuine"] == sum(certificate.evidence.is_match)
 
 
