@@ -23,6 +23,7 @@ REVIEW = (
     0.1,
     0.9,
 )  # a probability between the two is for a person to look at: the model is wrong there more than one time in ten
+LEAST_IMPOSITES = 30  # among the evidence that the share of matches is estimated from
 ZONES = ("no match", "review", "match")
 
 
@@ -93,10 +94,10 @@ class Threshold:
         if verifier is None:
             best = 0.0 if self.max_distance is not None else calibration.max_distance
             radius = max(limit, best) * (1 + NEAR_MISS_BAND)
-            return Judge(calibration, radius, radius, radius, None)
+            return Judge(calibration, radius, radius, 0, radius, None)
         radius = min(encoder.calibration.max_distance * (1 + NEAR_MISS_BAND), verifier.candidate_distance)
         cut = max(limit, calibration.log_odds.reaching(float(logit(NEAR_MISS_PROBABILITY))))
-        return Judge(calibration, radius, verifier.candidate_distance, cut, verifier)
+        return Judge(calibration, radius, verifier.candidate_distance, verifier.neighbours, cut, verifier)
 
     def decide(
         self, calibration: Calibration, candidates: Histogram | None = None, cut: float = math.inf
@@ -105,9 +106,7 @@ class Threshold:
 
         Args:
             calibration: of the scores.
-            candidates: scores of all up to the cut, from which the share of matches is estimated; None: that of the evidence. Only those
-                with a raw probability of at least REVIEW's lower one are used: farther out most are imposites of an easier kind than
-                those that people label.
+            candidates: scores of all up to the cut, from which the share of matches is estimated; None: that of the evidence.
             cut: the greatest score that was kept.
 
         Raises:
@@ -118,8 +117,9 @@ class Threshold:
             return Decision(calibration, self.max_distance, None, (), "given")
         promised = [share for share in (self.min_precision, self.min_recall) if share is not None]
         error = (1 - self.confidence) / max(len(promised), 1)
-        worth_a_look = min(cut, calibration.log_odds.reaching(float(logit(REVIEW[0]))))
-        prior = None if candidates is None else estimate_prior(calibration, candidates, worth_a_look, 1 - error / 2)
+        prior = None
+        if candidates is not None:
+            prior = estimate_prior(calibration, candidates, min(cut, _region(calibration)), 1 - error / 2)
         if not promised:
             weight = prior.imposite_weight if prior else 1.0
             limit = min(calibration.evidence.best_f1(weight), cut)
@@ -199,6 +199,14 @@ class Decision:
             "threshold_from": self.threshold_from,
             "prior": None if self.prior is None else asdict(self.prior),
         }
+
+
+def _region(calibration: Calibration) -> float:
+    """The score up to which the share of matches is estimated: where decisions are made, and not farther out, where most imposites are of
+    an easier kind than those that people label; but so far that there are some imposites among the evidence."""
+    scores, labels = calibration.evidence.arrays
+    imposites = scores[(labels == 0) & np.isfinite(scores)]
+    return max(calibration.log_odds.reaching(float(logit(REVIEW[0]))), float(imposites[:LEAST_IMPOSITES][-1]))
 
 
 def _promise(what: str, share: float, confidence: float, calibration: Calibration, prior: Prior | None) -> Promise:

@@ -19,6 +19,7 @@ class Judge:
         calibration: of the scores.
         radius: margin_distance within which every pair is a candidate.
         candidate_distance: margin_distance beyond which no pair is one. Between the two, a run looks at each record's nearest.
+        neighbours: how many of each record's nearest that is.
         cut: the greatest score that is worth keeping.
         verifier: what scores the candidates; None: their margin_distance is the score.
     """
@@ -26,6 +27,7 @@ class Judge:
     calibration: Calibration
     radius: float
     candidate_distance: float
+    neighbours: int
     cut: float
     verifier: Verifier | None
 

@@ -108,11 +108,12 @@ def match(
     assert searched is not None
     index = VectorIndex.load(indexed, searched.embeddings, encoder.energy, read_json(indexed / FACTS))
     if right_corpus is None:
-        blocks = self_join(index, radius, reach)
+        blocks = self_join(index, radius, reach, judge.neighbours)
     elif indexed is right:
-        blocks = cross_join(index, left_corpus, radius, reach)
+        blocks = cross_join(index, left_corpus, radius, reach, judge.neighbours)
     else:
-        blocks = (RowPairs(p.right, p.left, p.distances) for p in cross_join(index, right_corpus, radius, reach))
+        turned = cross_join(index, right_corpus, radius, reach, judge.neighbours)
+        blocks = (RowPairs(p.right, p.left, p.distances) for p in turned)
     candidates = score_candidates(judge, encoder, blocks, left_corpus, right_corpus or left_corpus)
     calibration, standing = judge.calibration, np.ones(len(candidates.scores), bool)
     if one_to_one_only and right_corpus is not None:

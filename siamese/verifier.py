@@ -33,6 +33,8 @@ BLOCK_PAIRS = 16_384  # compared at once
 # Candidates reach a tenth beyond what holds this share of the held-out genuine pairs: the few farther out are past telling.
 REACHED, BEYOND = 0.995, 1.1
 DISTANCE_SIGN, SAID_SIGN = -1, 1  # of the two features beside those of the comparison, as in feature_signs
+# The nearest of a record that are looked at: five, or as many matches as 99 of 100 records with any have among the labelled pairs.
+NEIGHBOURS, CROWDED = 5, 0.99
 WORDS, TREES, DECISION = "words.safetensors", ("trees.txt", "random-trees.txt"), "verifier.json"
 JUDGES = len(TREES) + 1  # the last is the linear one
 # Chosen on the valid pairs of eight public sets, from some dozens of settings within half a point of average precision of one another.
@@ -67,6 +69,7 @@ class Verifier:
         weights: (3,) of the judges' log-odds: of the trees, then of the linear one.
         calibration: of the doubt; its ``max_distance`` is the greatest doubt that is flagged.
         candidate_distance: margin_distance of the farthest pair that is worth a look.
+        neighbours: nearest ones of each record that are worth a look, up to there.
     """
 
     schema: Schema
@@ -77,6 +80,7 @@ class Verifier:
     weights: tuple[float, ...]
     calibration: Calibration
     candidate_distance: float
+    neighbours: int
 
     @classmethod
     def fit(
@@ -133,6 +137,8 @@ class Verifier:
         trees, linear = judges(learned)
         genuine = margin_distances[evidence][is_match[evidence] == 1]
         candidate_distance = BEYOND * float(np.quantile(genuine, REACHED, method="higher"))
+        partners = np.bincount(np.concatenate([each[is_match == 1] for each in (comparison.left, comparison.right)]))
+        crowded = int(np.quantile(partners[partners > 0], CROWDED, method="higher"))
         reached = np.where(margin_distances <= candidate_distance, doubts, np.inf)
         verifier = cls(
             schema,
@@ -145,6 +151,7 @@ class Verifier:
                 reached[evidence], is_match[evidence], comparison.left[evidence], comparison.right[evidence]
             ),
             candidate_distance,
+            max(NEIGHBOURS, crowded),
         )
         return verifier, doubts
 
@@ -200,6 +207,7 @@ class Verifier:
         decision = {
             "weights": self.weights,
             "candidate_distance": self.candidate_distance,
+            "neighbours": self.neighbours,
             "calibration": self.calibration.model_dump(mode="json"),
         }
         write_json(folder / DECISION, decision)
@@ -214,7 +222,15 @@ class Verifier:
         calibration = Calibration.model_validate(decision["calibration"])
         linear, weights = Linear.from_tensors(tensors), tuple(decision["weights"])
         return cls(
-            schema, tensors["idf"], words, trees, linear, weights, calibration, float(decision["candidate_distance"])
+            schema,
+            tensors["idf"],
+            words,
+            trees,
+            linear,
+            weights,
+            calibration,
+            float(decision["candidate_distance"]),
+            int(decision["neighbours"]),
         )
 
 

@@ -11,13 +11,13 @@ from pipeline.decision import Threshold
 from pipeline.embedding import Corpus, Embeddings
 from pipeline.index import VectorIndex
 from pipeline.judging import Judge
-from pipeline.matching import NEIGHBOURS, RowPairs, cross_join, self_join
+from pipeline.matching import RowPairs, cross_join, self_join
 from siamese.calibration import Calibration
 from siamese.distances import Energy
 from siamese.errors import SettingsError
 from tests.pipeline.fakes import FakeEncoder
 
-RADIUS, REACH = 0.5, 1.1
+RADIUS, REACH, NEIGHBOURS = 0.5, 1.1, 5
 
 
 def vectors(n: int, seed: int) -> np.ndarray:
@@ -48,7 +48,7 @@ def test_beyond_the_radius_each_row_brings_its_nearest_once(monkeypatch, block) 
             if apart[row, other] <= REACH:
                 expected.add((min(row, int(other)), max(row, int(other))))
     assert len(expected) > (apart <= RADIUS).sum() / 2  # there are some beyond the radius
-    assert listed(list(self_join(flat(rows), RADIUS, REACH))) == sorted(expected)
+    assert listed(list(self_join(flat(rows), RADIUS, REACH, NEIGHBOURS))) == sorted(expected)
 
 
 def test_across_two_corpora_each_query_brings_its_nearest() -> None:
@@ -60,13 +60,14 @@ def test_across_two_corpora_each_query_brings_its_nearest() -> None:
         expected |= {(query, int(row)) for row in near if apart[query, row] <= REACH}
     nothing = pa.array([], pa.large_string())
     corpus = Corpus(nothing, np.empty(0, np.int64), Embeddings((queries,), 8), Contents(()))
-    assert listed(list(cross_join(flat(rows), corpus, RADIUS, REACH))) == sorted(expected)
+    assert listed(list(cross_join(flat(rows), corpus, RADIUS, REACH, NEIGHBOURS))) == sorted(expected)
 
 
 class NamesEqual:
     """A verifier whose doubt is small where the names begin alike."""
 
     candidate_distance = 0.9
+    neighbours = NEIGHBOURS
     calibration = Calibration.fit([-4, -3, -2, 2, 3, 4], [1, 1, 1, 0, 0, 0])
 
     def profile(self, texts: pa.Table) -> list[str]:
