@@ -24,8 +24,8 @@ ASSUMPTIONS = (
     "The held-out labelled pairs are like the run's candidates: genuine pairs are scored as genuine ones here, imposites as "
     "imposites here. Labels that people happened to have need not be: judge a sample of this run (siamese audit) for figures "
     "without this assumption.",
-    "Each held-out pair was scored by sibling models that did not learn from its label; the model that scored the run is their mean, "
-    "or was trained on all of them.",
+    "Each held-out pair was scored by sibling models that did not learn from its label (they stopped where their siblings, some of which "
+    "did, were best on other pairs); the model that scored the run is their mean, or was trained on all pairs.",
     "The share of matches among the candidates is the one estimated from their scores; the imposite weight of a promise is its "
     "upper bound.",
     "Pairs that share a record count together as right or wrong; pairs tied by none are independent.",
