@@ -419,6 +419,10 @@ def test_config(
     [
         (("--max-distance", 0.5, "--min-precision", 0.9), ("max_distance and min_precision", "give one")),
         (("--min-precision", 1.5), ("min_precision is 1.5", "above 0 and below 1")),
+        (("--max-distance", 0.5, "--min-recall", 0.9), ("max_distance and min_recall", "give one")),
+        (("--min-recall", 1), ("min_recall is 1", "above 0 and below 1")),
+        (("--confidence", 0), ("confidence is 0", "above 0 and below 1")),
+        (("--min-precision", 0.9999), ("a precision of 0.9999 cannot be promised", "ask for less")),
         (("--min-precision", 0), ("min_precision is 0", "above 0 and below 1")),
         (("--min-precision", "nan"), ("min_precision is nan", "above 0 and below 1")),
         (("--max-distance", -1), ("max_distance is -1", "0 or more")),

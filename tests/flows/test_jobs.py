@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -256,3 +257,32 @@ def test_training_reads_no_record_that_only_test_pairs_name(job, tmp_path):
     blind = fit_encoder(Records.open(str(tmp_path / "records.parquet")), labelled, config=TrainingConfig(epochs=4))
     blind.save(tmp_path / "model")
     assert blind.fingerprint == SiameseEncoder.load(job / "model").fingerprint
+
+
+def test_the_run_s_certificate_and_the_model_s_reliability_from_the_command_line(job, tmp_path):
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"}
+
+    def siamese(*arguments) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
+        return subprocess.run(command, cwd=job, capture_output=True, text=True, env=environment)
+
+    verified = siamese("verify", "run", "--json")
+    assert verified.returncode == 0, verified.stderr
+    said = json.loads(verified.stdout)
+    assert said["kind"] == "conditional" and said["audit"] is None
+    assert said["promises"] == [{"what": "precision", "share": 0.5, "confidence": 0.95}]
+    summary = json.loads((job / "run" / "summary.json").read_text())
+    (promise,) = summary["evaluation"]["promises"]
+    assert promise["achieved"] == summary["evaluation"]["pairs"]["precision"] and promise["kept"]
+    lost = summary["evaluation"]["recall_lost"]
+    pairs = summary["evaluation"]["pairs"]
+    assert sum(each["pairs"] for each in lost.values()) == round((1 - pairs["recall"]) * pairs["true_pairs"])
+
+    plot = tmp_path / "reliability.svg"
+    evaluated = siamese("evaluate", "model", "records.parquet", "pairs.parquet", "--plot", plot, "--json")
+    assert evaluated.returncode == 0, evaluated.stderr
+    bins = json.loads(evaluated.stdout)["reliability"]["bins"]
+    drawn = ElementTree.parse(plot).getroot()
+    assert len(drawn.findall("{http://www.w3.org/2000/svg}circle")) == len(bins)
+    refused = siamese("evaluate", "model", "records.parquet", "pairs.parquet", "--plot", tmp_path / "gone" / "a.svg")
+    assert refused.returncode == 2 and "cannot write" in refused.stderr

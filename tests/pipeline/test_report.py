@@ -44,6 +44,16 @@ SUMMARY: dict[str, Any] = {
         "clusters": {"f1": 0.9},
     },
     "index": {"kind": "exact", "recall": 0.99999},
+    "promises": [{"what": "precision", "share": 0.95, "confidence": 0.9}],
+    "expected_precision": 0.981,
+    "review": 77,
+    "prior": {"share": 0.31, "evidence_share": 0.62, "imposite_weight": 3.63, "at_most": 4.5, "candidates": 900},
+    "false_positive_rate": {"at_most": 0.012, "confidence": 0.9, "imposites": 282, "flagged": 1, "independent": 200.0},
+    "recall_lost": {
+        "not_flagged": {"share": 0.04, "interval": [0.02, 0.08], "pairs": 5},
+        "genuine": 130,
+        "independent": 90.5,
+    },
     "seconds": {"encode": 41.25, "search": 8.5},
     "model": "models/customers",
     "records_path": "customers.parquet",
@@ -130,7 +140,7 @@ def test_the_figures_are_on_the_page() -> None:
         "models/customers",
     ):
         assert figure in text
-    assert "among pairs like the labelled ones" in text
+    assert "corrected for the share of matches in this corpus" in text
     assert "3 flagged as the same, 9 not flagged; the threshold is at 0.5" in text
     assert 'class="missing"' in page and "None" not in text
     parsed = Page(page)
@@ -271,3 +281,12 @@ def test_a_damaged_run_is_refused(tmp_path: Path) -> None:
     (run / "pairs.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(ArtifactError, match=r"pairs\.parquet"):
         pick_examples(run)
+
+
+def test_what_is_promised_is_said_with_what_it_rests_on() -> None:
+    text = " ".join(Page(render_report(SUMMARY, CHART, [], [])).text.split())
+    assert "A precision of at least 95.0% for the flagged pairs, with confidence 90.0%" in text
+    assert "98.1% of the flagged pairs are expected to be right, and 77 written pairs are for a person" in text
+    assert "3.63 times as many" in text and "< 1.2%" in text and "95% interval: 2.0% to 8.0%" in text
+    nothing = " ".join(Page(render_report({**SUMMARY, "promises": []}, CHART, [], [])).text.split())
+    assert "Nothing: the threshold was chosen for best F1 on held-out pairs." in nothing
