@@ -24,6 +24,7 @@ from pipeline.decision import NEAR_MISS_BAND, Threshold
 from pipeline.embedding import Corpus, embed_corpus
 from pipeline.evaluation import evaluate_run, where_lost
 from pipeline.index import IndexKind, VectorIndex
+from pipeline.linkage import split_loose
 from pipeline.matching import PairWriter, RowPairs, cross_join, self_join
 from pipeline.records import Records
 from pipeline.report import pick_examples, write_report
@@ -127,7 +128,6 @@ def match(
     judgement = decision.judge(candidates.scores)
     if one_to_one_only and right_corpus is not None:
         judgement = replace(judgement, is_match=one_to_one(candidates.pairs, judgement.is_match, worth))
-    edges = candidates.pairs.take(judgement.is_match)
     with PairWriter(run, encoder, left_corpus, right_corpus) as writer:
         if right_corpus is None:
             writer.write_equal_contents(float(encoder.calibration.probability(0.0, decision.imposite_weight)))
@@ -138,7 +138,13 @@ def match(
     candidates.refused.write(run, encoder, left_corpus, right_corpus, decision)
     certificate = Certificate.of(threshold, judge, decision, histogram, encoder.fingerprint, index.describe())
     certificate.write(run)
-    np.savez(run / EDGES, left=edges.left, right=edges.right, distances=edges.distances)
+    np.savez(
+        run / EDGES,
+        left=candidates.pairs.left,
+        right=candidates.pairs.right,
+        probability=judgement.probability,
+        is_match=judgement.is_match,
+    )
     return {
         "pairs": writer.pairs,
         "matches": writer.matches,
@@ -157,12 +163,15 @@ def cluster(
     encoder = load_encoder(model)
     corpora = [Corpus.open(folder, encoder.dim) for folder in (left, right) if folder is not None]
     with np.load(run / EDGES) as saved:
-        matches = RowPairs(saved["left"], saved["right"], saved["distances"])
+        edges = {name: saved[name] for name in ("left", "right", "probability", "is_match")}
     (run / EDGES).unlink()
     # One-to-one ties records, not contents.
     sizes = [len(corpus.ids if one_to_one_only else corpus.embeddings) for corpus in corpora]
     shift = sizes[0] if right is not None else 0
-    component = components(matches.left, matches.right + shift, sum(sizes))
+    tied = edges["is_match"]
+    component, parted = components(edges["left"][tied], edges["right"][tied] + shift, sum(sizes)), 0
+    if right is None:  # across two corpora, pairs of one side are no candidates
+        component, parted = split_loose(component, **edges)
     clusters = cluster_records(encoder, corpora, component, of_records=one_to_one_only)
     table = clusters.table(pa.concat_arrays([corpus.ids for corpus in corpora]))
     if right is not None:
@@ -175,6 +184,7 @@ def cluster(
         "clusters": int((clusters.is_representative & (clusters.size > 1)).sum()),
         "duplicates": int((~clusters.is_representative).sum()),
         "largest_cluster": int(clusters.size.max()),
+        "parted_components": parted,
     }
 
 

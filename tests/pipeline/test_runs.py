@@ -98,7 +98,7 @@ def test_a_group_of_500_equal_records_comes_out_whole(tmp_path, encoder):
     assert clusters[clusters["record_id"].isin(group)]["cluster_id"].nunique() == 1
 
 
-def test_clusters_are_the_components_of_the_matches(tmp_path, encoder):
+def test_clusters_are_the_components_of_the_matches_or_parts_of_loose_ones(tmp_path, encoder):
     frame = corpus()
     _, _, counts, pairs, clusters, run = dedupe(frame, tmp_path)
     parent = {record: record for record in frame["record_id"]}
@@ -114,7 +114,12 @@ def test_clusters_are_the_components_of_the_matches(tmp_path, encoder):
     by_root = pd.Series({record: root(record) for record in parent})
     table = clusters.set_index("record_id")
     assert table.groupby("cluster_id").apply(lambda g: by_root[g.index].nunique()).eq(1).all()
-    assert table["cluster_id"].nunique() == by_root.nunique()
+    parts = table.groupby(by_root)["cluster_id"].nunique()
+    assert (parts > 1).sum() == counts["parted_components"] > 0
+    flagged = pairs[pairs["is_match"]]
+    members, tied = by_root.value_counts(), flagged["left_id"].map(by_root).value_counts()
+    tight = members.index[members * (members - 1) / 2 == tied.reindex(members.index, fill_value=0)]
+    assert (parts[tight] == 1).all() and len(tight) > 10
     assert (table["cluster_size"] == table.groupby("cluster_id")["cluster_size"].transform("size")).all()
     assert (table.groupby("cluster_id")["is_representative"].sum() == 1).all()
     assert counts["duplicates"] == (~table["is_representative"]).sum()
