@@ -140,6 +140,8 @@ class Verifier:
         partners = np.bincount(np.concatenate([each[is_match == 1] for each in (comparison.left, comparison.right)]))
         crowded = int(np.quantile(partners[partners > 0], CROWDED, method="higher"))
         reached = np.where(margin_distances <= candidate_distance, doubts, np.inf)
+        if len(np.unique(is_match[evidence][np.isfinite(reached[evidence])])) < 2:
+            reached = doubts  # every imposite is out of reach: then those say what little can be said
         verifier = cls(
             schema,
             idf,

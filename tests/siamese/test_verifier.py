@@ -171,3 +171,17 @@ def test_word_weights_are_a_sum_over_words() -> None:
     assert weights.unshared[0, refurbished] == weights.unshared[0].min()
     loaded = WordWeights.from_tensors(weights.tensors(), n_fields=1)
     np.testing.assert_array_equal(loaded.score(COMPARISON), scores)
+
+
+@pytest.mark.parametrize("gap", [0.5, 3.0])
+def test_pairs_out_of_reach_are_lost_whatever_their_doubt_but_some_imposites_have_to_be_left(gap) -> None:
+    distances = np.where(
+        IS_MATCH == 1, 0.1, 0.1 + gap * (np.arange(N) % 3)
+    )  # every third imposite is as near as a match
+    if gap > 1:
+        distances[(IS_MATCH == 0) & (distances < 1)] = gap  # none is
+    verifier, _ = Verifier.fit(SCHEMA, IDF, COMPARISON, distances, IS_MATCH, FOLDS, EVIDENCE, 0)
+    scores, labels = verifier.calibration.evidence.arrays
+    out_of_reach = int((distances[EVIDENCE] > verifier.candidate_distance).sum())
+    assert (~np.isfinite(scores)).sum() == (out_of_reach if gap < 1 else 0)
+    assert out_of_reach > 0 and np.isfinite(scores[labels == 1]).all()
