@@ -72,16 +72,6 @@ def _print(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]
         show(result)
 
 
-def _write(path: Path, text: str) -> None:
-    """A file, whole or not at all."""
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
-
-
 @app.command()
 def train(
     records: str,
@@ -163,9 +153,9 @@ def evaluate(
     )
     if plot is not None:
         from pipeline.plots import draw_reliability
-        from siamese.reliability import Reliability
+        from siamese.folders import write_text
 
-        _write(plot, draw_reliability(Reliability.from_description(result["reliability"])))
+        write_text(plot, draw_reliability(result["reliability"]))
     _print(result, as_json, show.evaluated)
 
 
@@ -194,8 +184,8 @@ def score(
     threshold = Threshold(verifier=asked)
     scored = score_pairs(encoder, threshold, Records.open(records, id_column), pairs)
     flagged = int(scored["is_match"].to_numpy().sum())
-    judge = threshold.judge(encoder)
-    result = {"pairs": scored.num_rows, "flagged": flagged, **threshold.decide(judge.calibration).describe(judge)}
+    judge, decision = threshold.settle(encoder)
+    result = {"pairs": scored.num_rows, "flagged": flagged, **decision.describe(judge)}
     if out is not None:
         write_table(scored, out)
     rows = (

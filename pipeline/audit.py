@@ -1,6 +1,5 @@
 """The audit: what a finished run is worth, from a few of its pairs that a person judged."""
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from pipeline.strata import Kind, Strata
 from pipeline.tables import check_table, write_table
 from siamese.errors import DataError, OutputError, SettingsError
 from siamese.folders import AUDIT, check_manifest, write_json
+from siamese.promise import pairs_needed
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def draw_audit(run: str, out: Path, *, sample: int = 200, seed: int = 0, confide
     flagged = Tally(strata.size, drawn, drawn).of(strata.are(Kind.FLAGGED))
     shown = share_right(flagged, confidence)
     numbers = {kind.value: int(counts[strata.are(kind)].sum()) for kind in Kind}
-    needed = {f"{p:.2f}": math.ceil(math.log(1 - confidence) / math.log(p)) for p in (0.9, 0.95, 0.99)}
+    needed = {f"{p:.2f}": pairs_needed(p, confidence) for p in (0.9, 0.95, 0.99)}
     return Plan(
         str(out),
         len(rows),

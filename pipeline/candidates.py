@@ -56,7 +56,6 @@ class Candidates:
     pairs: RowPairs
     scores: NDArray[np.float64]
     refused: Refused
-
     looked_at: int
 
     def of_records(self, left: Corpus, right: Corpus) -> "Candidates":
@@ -83,9 +82,10 @@ def score_candidates(
         scores = judge.score_rows(apart, left.contents, block.left, right.contents, block.right)
         within = scores <= judge.cut
         kept.append((block.take(within), scores[within]))
-        total += int((~within).sum())
-        keys = np.concatenate([keys, random.random(int((~within).sum()))])
-        sample, sampled = RowPairs.concat([sample, block.take(~within)]), np.concatenate([sampled, scores[~within]])
+        beyond = np.flatnonzero(~within)
+        total += len(beyond)
+        keys = np.concatenate([keys, random.random(len(beyond))])
+        sample, sampled = RowPairs.concat([sample, block.take(beyond)]), np.concatenate([sampled, scores[beyond]])
         least = np.argsort(keys)[:SAMPLE]
         sample, sampled, keys = sample.take(least), sampled[least], keys[least]
     scores = np.concatenate([scores for _, scores in kept] or [np.empty(0)])

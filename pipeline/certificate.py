@@ -17,7 +17,7 @@ from siamese.errors import ArtifactError, SettingsError
 from siamese.evidence import Evidence
 from siamese.folders import AUDIT, check_manifest, read_json, write_json
 from siamese.prior import Histogram
-from siamese.promise import false_positive_rate, interval, pairs_needed
+from siamese.promise import describe_share, false_positive_rate, pairs_needed
 
 CERTIFICATE = "certificate.json"
 ASSUMPTIONS = (
@@ -85,7 +85,7 @@ class Certificate(BaseModel):
         return cls(
             kind="conditional" if decision.promises else "none",
             asked=asdict(threshold),
-            decided_by="distance" if judge.verifier is None else "verifier",
+            decided_by=judge.decided_by,
             limit=decision.limit,
             cut=judge.cut if math.isfinite(judge.cut) else None,
             threshold_from=decision.threshold_from,
@@ -144,8 +144,7 @@ def recall_lost(evidence: Evidence, limit: float, confidence: float) -> dict[str
         "beyond_the_search": ~np.isfinite(scores[genuine]),
         "not_flagged": np.isfinite(scores[genuine]) & (scores[genuine] > limit),
     }.items():
-        share = float(lost.mean())
-        found[name] = {"share": share, "interval": list(interval(share, worth, confidence)), "pairs": int(lost.sum())}
+        found[name] = describe_share(int(lost.sum()), len(genuine), worth, confidence)
     return {**found, "genuine": len(genuine), "independent": worth}
 
 

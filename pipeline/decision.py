@@ -15,14 +15,11 @@ from siamese.errors import SettingsError
 from siamese.prior import Histogram, Prior, estimate_prior
 from siamese.promise import Bound, check_share, more_pairs, promise_precision, promise_recall
 
-NEAR_MISS_BAND = (
-    0.1  # by distance, pairs up to this share beyond max_distance are candidates too: what was nearly a match
-)
+# By distance, pairs up to this share beyond max_distance are candidates too: what was nearly a match.
+NEAR_MISS_BAND = 0.1
 NEAR_MISS_PROBABILITY = 0.01  # candidates that the verifier holds for less likely are not written: nearly all of them
-REVIEW = (
-    0.1,
-    0.9,
-)  # a probability between the two is for a person to look at: the model is wrong there more than one time in ten
+# A probability between the two is for a person to look at: the model is wrong there more than one time in ten.
+REVIEW = (0.1, 0.9)
 LEAST_IMPOSITES = 30  # among the evidence that the share of matches is estimated from
 ZONES = ("no match", "review", "match")
 
@@ -98,6 +95,11 @@ class Threshold:
         radius = min(encoder.calibration.max_distance * (1 + NEAR_MISS_BAND), verifier.candidate_distance)
         cut = max(limit, calibration.log_odds.reaching(float(logit(NEAR_MISS_PROBABILITY))))
         return Judge(calibration, radius, verifier.candidate_distance, verifier.neighbours, cut, verifier)
+
+    def settle(self, encoder: Encoder) -> tuple[Judge, "Decision"]:
+        """Judge and decision where no corpus tells its share of matches. Raises as :meth:`decide`."""
+        judge = self.judge(encoder)
+        return judge, self.decide(judge.calibration)
 
     def decide(
         self, calibration: Calibration, candidates: Histogram | None = None, cut: float = math.inf
@@ -191,7 +193,7 @@ class Decision:
     def describe(self, judge: Judge) -> dict[str, Any]:
         """The threshold, for people and files; ``max_distance`` is None where the verifier decides."""
         return {
-            "decided_by": "distance" if judge.verifier is None else "verifier",
+            "decided_by": judge.decided_by,
             "max_distance": self.limit if judge.verifier is None else None,
             "max_score": self.limit,
             "min_probability": float(self.calibration.probability(self.limit, self.imposite_weight)),

@@ -21,10 +21,10 @@ from pipeline.scoring import score_rows
 from pipeline.training_set import read_training_set
 from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError, SettingsError
-from siamese.evidence import independent_pairs
+from siamese.evidence import independent_number
 from siamese.measures import average_precision
 from siamese.pairs import Pairs
-from siamese.promise import interval
+from siamese.promise import describe_share
 from siamese.reliability import Reliability
 
 
@@ -48,9 +48,7 @@ def evaluate_encoder(
         raise DataError(
             f"'{labelled.path}' has no pairs in split '{split}': name another with --split, or label pairs for it"
         )
-    threshold = Threshold(verifier=verifier)
-    judge = threshold.judge(encoder)
-    decision = threshold.decide(judge.calibration)
+    judge, decision = Threshold(verifier=verifier).settle(encoder)
     judgement = score_rows(encoder, judge, decision, data.records, pairs).judgement
     flagged = judgement.is_match
     right_ones = int((flagged & (pairs.is_match == 1)).sum())
@@ -73,8 +71,7 @@ def evaluate_encoder(
 
 def judge_pairs(encoder: SiameseEncoder, threshold: Threshold, records: pa.Table, pairs: Pairs) -> Judgement:
     """What a model makes of pairs of rows of some records; no other record is read."""
-    judge = threshold.judge(encoder)
-    return score_rows(encoder, judge, threshold.decide(judge.calibration), records, pairs).judgement
+    return score_rows(encoder, *threshold.settle(encoder), records, pairs).judgement
 
 
 @dataclass(frozen=True)
@@ -123,8 +120,10 @@ def evaluate_run(
         is_match = batch["is_match"].to_numpy(zero_copy_only=False)
         found = keys(rows_left, rows_right)
         candidates, flagged = candidates + len(found), flagged + int(is_match.sum())
-        written |= np.isin(true_keys, found)
-        matched |= np.isin(true_keys, found[is_match])
+        place = np.searchsorted(true_keys, found)
+        is_true = np.flatnonzero(np.append(true_keys, -1)[place] == found)
+        written[place[is_true]] = True
+        matched[place[is_true[is_match[is_true]]]] = True
     pairs = _scores(int(matched.sum()), flagged, len(true_keys))
     pairs |= {
         "true_pairs": len(true_keys),
@@ -137,7 +136,7 @@ def evaluate_run(
         Pairs(lost // n, lost % n, np.ones(len(lost), np.int8)),
         written[~matched],
         len(true_keys),
-        float(independent_pairs(true_keys // n, true_keys % n)[-1]) if len(true_keys) else 0.0,
+        independent_number(true_keys // n, true_keys % n),
     )
     return {"pairs": pairs, "clusters": cluster_scores(cluster_id, entities_of(true, n))}, missed
 
@@ -168,14 +167,8 @@ def where_lost(
         "refused": ~far & refused,
         "matched_to_another": ~far & ~refused & missed.written,  # one-to-one
     }
-    n = max(missed.true, 1)
     return {
-        name: {
-            "pairs": int(lost.sum()),
-            "share": float(lost.sum() / n),
-            "interval": list(interval(float(lost.sum() / n), missed.independent, 0.95)),
-        }
-        for name, lost in causes.items()
+        name: describe_share(int(lost.sum()), missed.true, missed.independent, 0.95) for name, lost in causes.items()
     }
 
 

@@ -31,6 +31,10 @@ class Judge:
     cut: float
     verifier: Verifier | None
 
+    @property
+    def decided_by(self) -> str:
+        return "distance" if self.verifier is None else "verifier"
+
     def score(
         self, margin_distances: NDArray[np.float64], texts: pa.Table, left: NDArray[np.int64], right: NDArray[np.int64]
     ) -> NDArray[np.float64]:

@@ -33,7 +33,7 @@ def split_loose(
     Returns:
         (n,) groups from 0, and how many components were parted.
     """
-    component = _tighten(component, left, right, probability, is_match)
+    component = _tighten(component, left[is_match], right[is_match], probability[is_match])
     sizes = np.bincount(component, minlength=len(component))
     inside = np.flatnonzero(component[left] == component[right])
     tied = np.bincount(component[left[inside]], is_match[inside], minlength=len(sizes))
@@ -59,13 +59,9 @@ def split_loose(
 
 
 def _tighten(
-    component: NDArray[np.int64],
-    left: NDArray[np.int64],
-    right: NDArray[np.int64],
-    probability: NDArray[np.float64],
-    is_match: NDArray[np.bool_],
+    component: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64], probability: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Components too large to lay out fall apart by their weaker matches."""
+    """Components too large to lay out fall apart by the weaker of the matches that tie them."""
     for least in TIGHTER:
         large = np.flatnonzero(np.bincount(component) > LARGEST)
         if len(large) == 0:
@@ -76,6 +72,6 @@ def _tighten(
             LARGEST,
             least,
         )
-        kept = is_match & (~np.isin(component[left], large) | (probability >= least))
+        kept = ~np.isin(component[left], large) | (probability >= least)
         component = components(left[kept], right[kept], len(component))
     return component

@@ -1,32 +1,36 @@
 """Plots: SVG that needs nothing from elsewhere."""
 
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
 from siamese.promise import interval
-from siamese.reliability import Reliability
 
 
-def draw_reliability(reliability: Reliability) -> str:
-    """Probability against the share of matches, as an SVG: on the diagonal, probabilities are what they say."""
-    most = max(each.pairs for each in reliability.bins)
+def draw_reliability(reliability: dict[str, Any]) -> str:
+    """Probability against the share of matches, as an SVG: on the diagonal, probabilities are what they say.
+
+    Args:
+        reliability: what :meth:`siamese.reliability.Reliability.describe` says.
+    """
+    most = max(each["pairs"] for each in reliability["bins"])
     bins = []
-    for each in reliability.bins:
-        low, high = interval(each.matches, each.pairs, 0.95)
+    for each in reliability["bins"]:
+        low, high = interval(each["matches"], each["pairs"], 0.95)
         bins.append(
             {
-                "x": round(100 * each.probability, 2),
-                "y": round(100 - 100 * each.matches, 2),
+                "x": round(100 * each["probability"], 2),
+                "y": round(100 - 100 * each["matches"], 2),
                 "low": round(100 - 100 * low, 2),
                 "high": round(100 - 100 * high, 2),
-                "r": round(0.8 + 2.2 * (each.pairs / most) ** 0.5, 2),
-                "title": f"{each.pairs:,} pairs: probability {each.probability:.3f}, matches {each.matches:.3f}",
+                "r": round(0.8 + 2.2 * (each["pairs"] / most) ** 0.5, 2),
+                "title": f"{each['pairs']:,} pairs: probability {each['probability']:.3f}, matches {each['matches']:.3f}",
             }
         )
-    pairs = sum(each.pairs for each in reliability.bins)
-    low, high = reliability.error_interval
-    label = f"{pairs:,} pairs: calibration error {reliability.error:.3f} (95%: {low:.3f} to {high:.3f})"
+    pairs = sum(each["pairs"] for each in reliability["bins"])
+    low, high = reliability["expected_calibration_error_interval"]
+    label = f"{pairs:,} pairs: calibration error {reliability['expected_calibration_error']:.3f} (95%: {low:.3f} to {high:.3f})"
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

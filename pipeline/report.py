@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Undefined
 from markupsafe import Markup
 
-from siamese.errors import ArtifactError, OutputError
-from siamese.folders import read_json
+from siamese.errors import ArtifactError
+from siamese.folders import read_json, write_text
 
 BATCH_ROWS = 131_072
 SHOWN = 400  # characters of a field that are shown and compared
@@ -113,12 +113,7 @@ def write_report(
         names = dict.fromkeys([*left, *right])
         filled.append(replace(example, fields=[(name, left.get(name), right.get(name)) for name in names]))
     page = render_report(summary, read_histogram(run, summary.get("max_distance")), filled, group_sizes(run))
-    beside = run / ".report.html.partial"
-    try:
-        beside.write_text(page, encoding="utf-8")
-        beside.replace(run / "report.html")
-    except OSError as error:
-        raise OutputError(f"cannot write '{run / 'report.html'}': {error.strerror or error}") from error
+    write_text(run / "report.html", page)
 
 
 def read_histogram(run: Path, threshold: float | None, bins: int = 40) -> Histogram:

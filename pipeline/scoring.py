@@ -69,9 +69,8 @@ def score_pairs(encoder: SiameseEncoder, threshold: Threshold, records: Records,
     named = table.select(["left_id", "right_id"]).to_pandas()
     chosen = records.take(pd.unique(pd.concat([named["left_id"], named["right_id"]])))
     left, right = rows_of(named, path, pd.Index(chosen[records.id_column].to_pandas()))
-    judge = threshold.judge(encoder)
-    decision = threshold.decide(judge.calibration)
-    scores = score_rows(encoder, judge, decision, chosen, Pairs(left, right, np.zeros(len(left), np.int8))).frame()
+    pairs = Pairs(left, right, np.zeros(len(left), np.int8))
+    scores = score_rows(encoder, *threshold.settle(encoder), chosen, pairs).frame()
     table = table.drop_columns([name for name in SCORES if name in table.column_names])
     for name in SCORES:
         table = table.append_column(name, pa.array(scores[name], from_pandas=True))

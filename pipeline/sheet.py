@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.candidates import BEYOND
 from pipeline.matching import PAIRS
 from pipeline.pairs import label_of, read_id_pairs, refuse_rows
 from pipeline.records import Records
 from pipeline.stages import fetch_records
-from pipeline.strata import BEYOND, Strata
+from pipeline.strata import Strata
 from siamese.errors import DataError
 from siamese.folders import fingerprint
 

@@ -116,22 +116,22 @@ def match(
         turned = cross_join(index, right_corpus, radius, reach, judge.neighbours)
         blocks = (RowPairs(p.right, p.left, p.distances) for p in turned)
     candidates = score_candidates(judge, encoder, blocks, left_corpus, right_corpus or left_corpus)
-    calibration, standing = judge.calibration, np.ones(len(candidates.scores), bool)
+    calibration, standing, worth = judge.calibration, np.ones(len(candidates.scores), bool), None
     if one_to_one_only and right_corpus is not None:
         # A pair that loses to a better one is no candidate, here and among the evidence.
         candidates = candidates.of_records(left_corpus, right_corpus)
         worth = expected_right(calibration, candidates.scores)
-        standing = one_to_one(candidates.pairs, standing, worth)
+        standing = one_to_one(candidates.pairs, np.ones(len(worth), bool), worth)
         calibration = of_winners(calibration)
     histogram = Histogram.of(candidates.scores[standing])
     decision = threshold.decide(calibration, histogram, judge.cut)
     judgement = decision.judge(candidates.scores)
-    if one_to_one_only and right_corpus is not None:
+    if worth is not None:
         judgement = replace(judgement, is_match=one_to_one(candidates.pairs, judgement.is_match, worth))
     with PairWriter(run, encoder, left_corpus, right_corpus) as writer:
         if right_corpus is None:
             writer.write_equal_contents(float(encoder.calibration.probability(0.0, decision.imposite_weight)))
-        if one_to_one_only and right_corpus is not None:
+        if worth is not None:
             writer.write_records(candidates.pairs, judgement)
         else:
             writer.write(candidates.pairs, judgement)

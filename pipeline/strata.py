@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.candidates import BEYOND
 from pipeline.matching import PAIRS
 from pipeline.report import ZERO
 from siamese.errors import ArtifactError, SettingsError
 
-BEYOND = "beyond.parquet"
 CUTS = 3  # strata by probability on either side of the threshold; with more, each is judged too little to say anything
 SUREST = 0.01  # no pair is taken as surer than this, or its inverse: the model's word is what the audit tests
 BY_DOUBT = 0.5  # of the judged pairs, the share that follows doubt; the rest follows numbers, whatever the model says

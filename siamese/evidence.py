@@ -59,9 +59,9 @@ class Evidence(BaseModel):
     def __len__(self) -> int:
         return len(self.scores)
 
-    @property
+    @cached_property
     def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Scores and labels."""
+        """Scores and labels; not to be changed in place."""
         return np.array(self.scores), np.array(self.is_match, np.int64)
 
     def curve(self, imposite_weight: float = 1.0) -> Curve:
@@ -75,9 +75,9 @@ class Evidence(BaseModel):
 
     def independent(self, label: int) -> float:
         """How many independent pairs those of a label are worth."""
-        chosen = np.array(self.is_match) == label
+        chosen = self.arrays[1] == label
         left, right = np.array(self.left, np.int64)[chosen], np.array(self.right, np.int64)[chosen]
-        return float(independent_pairs(left, right)[-1]) if len(left) else 0.0
+        return independent_number(left, right)
 
     @cached_property
     def worth(self) -> NDArray[np.float64]:
@@ -110,3 +110,8 @@ def independent_pairs(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDAr
         parent[b], size[a] = a, merged
         worth[number - 1] = number**2 / squares
     return worth
+
+
+def independent_number(left: NDArray[np.int64], right: NDArray[np.int64]) -> float:
+    """How many independent pairs all (n,) pairs of record numbers are worth."""
+    return float(independent_pairs(left, right)[-1]) if len(left) else 0.0

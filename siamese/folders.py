@@ -78,6 +78,20 @@ def publish(staging: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """A file of its own, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written there.
+    """
+    beside = path.with_name(f".{path.name}.partial")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
 def write_json(path: Path, content: Any) -> None:
     """JSON with a line break at its end, written beside and then renamed."""
     beside = path.with_name(f".{path.name}.partial")

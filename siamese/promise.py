@@ -9,6 +9,7 @@ a sample of all pairs below it. Pairs tied by shared records count as their effe
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import betaincinv
@@ -52,6 +53,12 @@ def interval(share: float, pairs: float, confidence: float) -> tuple[float, floa
     """Clopper and Pearson's two-sided interval of a share seen among so many independent pairs."""
     level = 1 - (1 - confidence) / 2
     return 1 - upper_share((1 - share) * pairs, pairs, level), upper_share(share * pairs, pairs, level)
+
+
+def describe_share(pairs: int, of: int, independent: float, confidence: float) -> dict[str, Any]:
+    """Some of a number of pairs, which are worth so many independent ones: how many, their share, and its interval."""
+    share = pairs / max(of, 1)
+    return {"share": share, "interval": list(interval(share, independent, confidence)), "pairs": pairs}
 
 
 def pairs_needed(share: float, confidence: float) -> int:
@@ -107,12 +114,14 @@ def _starts(target: float, confidence: float, genuine: int) -> tuple[list[int], 
 
     One start suffers from a single wrong label among the surest pairs; more starts than there are genuine pairs for gain nothing.
     """
-    for count in range(30, 0, -1):
-        level = 1 - (1 - confidence) / count
-        first = pairs_needed(target, level)
-        if first * 2 ** (count - 1) <= genuine or count == 1:
-            return [first * 2**i for i in range(count)], level
-    raise AssertionError("unreachable")
+
+    def first(count: int) -> int:
+        return pairs_needed(target, 1 - (1 - confidence) / count)
+
+    count = 1
+    while first(count + 1) * 2**count <= genuine:
+        count += 1
+    return [first(count) * 2**i for i in range(count)], 1 - (1 - confidence) / count
 
 
 def promise_recall(evidence: Evidence, recall: float, confidence: float) -> tuple[Bound | None, Bound | None]:

@@ -79,17 +79,6 @@ class Reliability:
             "bins": [vars(each) for each in self.bins],
         }
 
-    @classmethod
-    def from_description(cls, said: dict[str, Any]) -> "Reliability":
-        """What :meth:`describe` said."""
-        return cls(
-            tuple(Bin(**each) for each in said["bins"]),
-            said["expected_calibration_error"],
-            said["brier"],
-            tuple(said["expected_calibration_error_interval"]),
-            tuple(said["brier_interval"]),
-        )
-
 
 def _error(place: NDArray, probability: NDArray, label: NDArray, times: NDArray) -> float:
     gap = np.bincount(place, times * (label - probability), minlength=BINS)
