@@ -59,9 +59,9 @@ class Evidence(BaseModel):
     def __len__(self) -> int:
         return len(self.scores)
 
-    @cached_property
+    @property
     def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Scores and labels; not to be changed in place."""
+        """Scores and labels."""
         return np.array(self.scores), np.array(self.is_match, np.int64)
 
     def curve(self, imposite_weight: float = 1.0) -> Curve:
