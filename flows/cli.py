@@ -28,6 +28,7 @@ Confidence = Annotated[float, typer.Option(help="Of the promise.")]
 Truth = Annotated[str | None, typer.Option(help="File of all true pairs, to measure the run against.")]
 Verifier = Annotated[str | None, typer.Option(help="none: the distance alone decides. Else the model's verifier does.")]
 IndexKind = Annotated[str, typer.Option(help="auto, flat, ivf or ivfpq.")]
+Exact = Annotated[bool, typer.Option(help="Compare every record with every other: slow, loses nothing.")]
 
 
 def main() -> None:
@@ -220,7 +221,7 @@ def dedupe(
     max_distance: MaxDistance = None,
     verifier: Verifier = None,
     truth: Truth = None,
-    index_kind: IndexKind = "auto",
+    exact: Exact = False,
     id_column: Id = "record_id",
     as_json: Json = False,
 ) -> None:
@@ -238,7 +239,7 @@ def dedupe(
         confidence=confidence,
         verifier=_asked(verifier),
         truth=truth,
-        index_kind=index_kind,
+        exact=exact,
         id_column=id_column,
     )
     _print(result, as_json, lambda summary: show.run(summary, Path(out)))
@@ -257,7 +258,7 @@ def link(
     max_distance: MaxDistance = None,
     verifier: Verifier = None,
     truth: Truth = None,
-    index_kind: IndexKind = "auto",
+    exact: Exact = False,
     id_column: Id = "record_id",
     as_json: Json = False,
 ) -> None:
@@ -277,7 +278,7 @@ def link(
         confidence=confidence,
         verifier=_asked(verifier),
         truth=truth,
-        index_kind=index_kind,
+        exact=exact,
         id_column=id_column,
     )
     _print(result, as_json, lambda summary: show.run(summary, Path(out)))

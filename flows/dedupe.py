@@ -8,14 +8,14 @@ from typing import Any
 from prefect import flow
 
 from flows import stage_tasks
-from pipeline import stages
+from flows.runners import local_runner
+from pipeline import proposing, stages
 from pipeline.decision import Threshold
-from pipeline.index import IndexKind
 from pipeline.records import Records
 from siamese.folders import check_writable, new_folder, write_manifest
 
 
-@flow
+@flow(task_runner=local_runner())
 def dedupe(
     model: str,
     records: str,
@@ -27,7 +27,7 @@ def dedupe(
     confidence: float = 0.95,
     verifier: bool = True,
     truth: str | None = None,
-    index_kind: str = "auto",
+    exact: bool = False,
     id_column: str = "record_id",
 ) -> dict[str, Any]:
     """Find the duplicates of a corpus; gives the summary that is also in ``summary.json``.
@@ -42,14 +42,14 @@ def dedupe(
         confidence: of the promise, over draws of the held-out pairs.
         verifier: whether the model's verifier decides, if it has one; else the distance alone.
         truth: file of all true pairs, to measure the run against.
-        index_kind: auto, flat, ivf or ivfpq.
+        exact: compare every record with every other: slow, and loses nothing.
         id_column: the records' id.
 
     Raises:
         SiameseError: the input does not do, or ``out`` cannot be written.
     """
     threshold = Threshold(max_distance, min_precision, min_recall, confidence, verifier)
-    return run_job("dedupe", model, records, None, out, threshold, truth, index_kind, id_column, one_to_one=False)
+    return run_job("dedupe", model, records, None, out, threshold, truth, exact, id_column, one_to_one=False)
 
 
 def run_job(
@@ -60,7 +60,7 @@ def run_job(
     out: str,
     threshold: Threshold,
     truth: str | None,
-    index_kind: str,
+    exact: bool,
     id_column: str,
     *,
     one_to_one: bool,
@@ -68,25 +68,30 @@ def run_job(
     """The stages of a run, which dedupe and link share; ``right`` is the second corpus of a link."""
     check_writable(Path(out).absolute())
     encoder = stages.load_encoder(model)
-    judge = threshold.judge(encoder)  # a threshold that cannot be had is refused before any work, and so is a kind
-    IndexKind(index_kind)
+    judge = threshold.judge(encoder)  # a threshold that cannot be had is refused before any work
     sources = [Records.open(path, id_column) for path in (left, right) if path is not None]
     with new_folder(out) as run:
-        work = [run / name for name in ("left", "right")][: len(sources)]
+        work = run / "work"
+        work.mkdir()
+        sides = [work / name for name in (proposing.LEFT, proposing.RIGHT)][: len(sources)]
         embedded = [
             stage_tasks.embed(model, source.path, id_column, folder, judge.verifier is not None)
-            for source, folder in zip(sources, work, strict=True)
+            for source, folder in zip(sources, sides, strict=True)
         ]
-        smaller = min(range(len(work)), key=lambda i: embedded[i]["distinct_contents"])
-        indexed = stage_tasks.build_index(model, work[smaller], index_kind)
-        left_folder, right_folder = work[0], work[1] if len(work) > 1 else None
-        matched = stage_tasks.match(model, run, left_folder, right_folder, threshold, one_to_one)
-        clustered = stage_tasks.cluster(model, run, left_folder, right_folder, sources[0], one_to_one)
-        evaluation = stage_tasks.evaluate(model, run, truth, left_folder, right_folder, threshold) if truth else None
+        proposed = stage_tasks.propose(model, work, threshold, exact)
+        searched = stage_tasks.fan_out(stage_tasks.search_block, proposed["blocks"], model, work)
+        gathered = stage_tasks.gather(model, work)
+        scored = stage_tasks.fan_out(stage_tasks.score_block, gathered["blocks"], model, work, threshold)
+        matched = stage_tasks.match(model, run, work, threshold, one_to_one)
+        clustered = stage_tasks.cluster(model, run, work, sources[0], one_to_one)
+        evaluation = stage_tasks.evaluate(model, run, truth, work, threshold) if truth else None
         done = {
             "embed": embedded[0],
             "embed right": embedded[-1],
-            "index": indexed,
+            "propose": proposed,
+            "search": _together(searched),
+            "gather": gathered,
+            "score": _together(scored),
             "match": matched,
             "cluster": clustered,
         }
@@ -104,7 +109,7 @@ def run_job(
             "margin": encoder.margin,
             "energy": encoder.energy.value,
             "calibration": judge.calibration.summary(),
-            "index": _figures(indexed),
+            "search": _figures(proposed),
             "evaluation": {**_figures(evaluation), "promises": kept_promises(matched, evaluation)}
             if evaluation
             else None,
@@ -113,12 +118,11 @@ def run_job(
             "seconds": {name: facts["seconds"] for name, facts in done.items()},
         }
         done["report"] = stage_tasks.finish(run, summary, model, sources[0], sources[1] if right is not None else None)
-        for folder in work:
-            shutil.rmtree(folder)
+        shutil.rmtree(work)
         settings = {**asdict(threshold), "one_to_one": one_to_one}
         manifest = {
             "model": encoder.fingerprint,
-            "settings": {**settings, "index_kind": index_kind, "id_column": id_column},
+            "settings": {**settings, "exact": exact, "id_column": id_column},
             "inputs": [inputs_of(source) for source in sources],
             "outputs": {path.name: stages.count_rows(path) for path in sorted(run.glob("*.parquet"))},
             "stages": done,
@@ -138,6 +142,16 @@ def kept_promises(matched: dict[str, Any], evaluation: dict[str, Any]) -> list[d
 
 def inputs_of(records: Records) -> dict[str, Any]:
     return {"path": records.path, "files": records.digests()}
+
+
+def _together(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The cost of a stage that was done in blocks: seconds of all of them, side by side or not."""
+    return {
+        "pairs": sum(each["pairs"] for each in blocks),
+        "blocks": len(blocks),
+        "seconds": round(sum(each["seconds"] for each in blocks), 3),
+        "peak_mb": max((each["peak_mb"] for each in blocks), default=0),
+    }
 
 
 def _figures(facts: dict[str, Any]) -> dict[str, Any]:

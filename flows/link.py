@@ -5,10 +5,11 @@ from typing import Any
 from prefect import flow
 
 from flows.dedupe import run_job
+from flows.runners import local_runner
 from pipeline.decision import Threshold
 
 
-@flow
+@flow(task_runner=local_runner())
 def link(
     model: str,
     left: str,
@@ -22,7 +23,7 @@ def link(
     confidence: float = 0.95,
     verifier: bool = True,
     truth: str | None = None,
-    index_kind: str = "auto",
+    exact: bool = False,
     id_column: str = "record_id",
 ) -> dict[str, Any]:
     """Find the records of one corpus in another; gives the summary that is also in ``summary.json``.
@@ -34,4 +35,4 @@ def link(
     The other arguments and the errors are those of ``dedupe``.
     """
     threshold = Threshold(max_distance, min_precision, min_recall, confidence, verifier)
-    return run_job("link", model, left, right, out, threshold, truth, index_kind, id_column, one_to_one=one_to_one)
+    return run_job("link", model, left, right, out, threshold, truth, exact, id_column, one_to_one=one_to_one)

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from prefect import task
+from prefect import Task, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.futures import wait
 
 from pipeline import stages
 from pipeline.decision import Threshold
@@ -33,22 +34,50 @@ def build_index(model: str, folder: Path, kind: str) -> dict[str, Any]:
 
 
 @task
-def match(
-    model: str, run: Path, left: Path, right: Path | None, threshold: Threshold, one_to_one: bool
-) -> dict[str, Any]:
-    return stages.timed(stages.match, model, run, left, right, threshold, one_to_one)
+def propose(model: str, work: Path, threshold: Threshold, exact: bool) -> dict[str, Any]:
+    return stages.timed(stages.propose, model, work, threshold, exact)
+
+
+@task
+def search_block(model: str, work: Path, number: int) -> dict[str, Any]:
+    return stages.timed(stages.search_block, model, work, number)
+
+
+@task
+def gather(model: str, work: Path) -> dict[str, Any]:
+    return stages.timed(stages.gather, model, work)
+
+
+@task
+def score_block(model: str, work: Path, threshold: Threshold, number: int) -> dict[str, Any]:
+    return stages.timed(stages.score_block, model, work, threshold, number)
+
+
+@task
+def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one: bool) -> dict[str, Any]:
+    return stages.timed(stages.match, model, run, work, threshold, one_to_one)
 
 
 @task(**_RETRIES)
-def cluster(
-    model: str, run: Path, left: Path, right: Path | None, records: Records, one_to_one: bool
-) -> dict[str, Any]:
-    return stages.timed(stages.cluster, model, run, left, right, records, one_to_one)
+def cluster(model: str, run: Path, work: Path, records: Records, one_to_one: bool) -> dict[str, Any]:
+    return stages.timed(stages.cluster, model, run, work, records, one_to_one)
 
 
 @task(**_RETRIES)
-def evaluate(model: str, run: Path, truth: str, left: Path, right: Path | None, threshold: Threshold) -> dict[str, Any]:
-    return stages.timed(stages.evaluate, model, run, truth, left, right, threshold)
+def evaluate(model: str, run: Path, truth: str, work: Path, threshold: Threshold) -> dict[str, Any]:
+    return stages.timed(stages.evaluate, model, run, truth, work, threshold)
+
+
+def fan_out(blocks: Task[..., dict[str, Any]], count: int, *args: Any) -> list[dict[str, Any]]:
+    """Every block of a stage, side by side on the flow's task runner; what each says.
+
+    The first error is raised once all blocks have ended, so that nobody writes any more.
+    """
+    if count == 1:
+        return [blocks(*args, 0)]
+    futures = [blocks.submit(*args, number) for number in range(count)]
+    wait(futures)
+    return [future.result() for future in futures]
 
 
 @task

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from pipeline.components import components
-from pipeline.matching import RowPairs
+from pipeline.rowpairs import RowPairs
 from siamese.calibration import Calibration
 
 

@@ -1,6 +1,5 @@
-"""Candidates: the pairs that a search brought, scored; and a sample of those that were looked at and not kept."""
+"""Candidates: the pairs that a search brought, with their scores, and a sample of those that were looked at and not kept."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 
 from pipeline.decision import Decision
 from pipeline.embedding import Corpus, Encoder
-from pipeline.judging import Judge
-from pipeline.matching import PAIR_SCHEMA, PairTable, RowPairs, record_pairs
+from pipeline.matching import PAIR_SCHEMA, PairTable, record_pairs
+from pipeline.rowpairs import RowPairs
 
 BEYOND = "beyond.parquet"
 SAMPLE = 10_000  # pairs of contents that are remembered of those not kept, for audits
@@ -44,50 +43,39 @@ class Refused:
 
 @dataclass(frozen=True)
 class Candidates:
-    """All m candidates with a score up to the judge's cut.
+    """All m candidates with a score up to a cut.
 
     Attributes:
         pairs: of rows.
         scores: (m,).
         refused: the others.
-        looked_at: how many pairs of contents the search brought.
     """
 
     pairs: RowPairs
     scores: NDArray[np.float64]
     refused: Refused
-    looked_at: int
+
+    @classmethod
+    def of(cls, looked_at: RowPairs, scores: NDArray[np.float64], cut: float, seed: int = 0) -> "Candidates":
+        """Part what a search brought at the greatest score that is worth keeping.
+
+        Args:
+            scores: of all that was looked at.
+            seed: of the sample.
+        """
+        within = scores <= cut
+        beyond = np.flatnonzero(~within)
+        sample = np.sort(np.random.default_rng(seed).permutation(beyond)[:SAMPLE])
+        refused = Refused(looked_at.take(sample), scores[sample], len(beyond))
+        return cls(looked_at.take(within), scores[within], refused)
+
+    @property
+    def looked_at(self) -> int:
+        """How many pairs of contents the search brought."""
+        return len(self.scores) + self.refused.total
 
     def of_records(self, left: Corpus, right: Corpus) -> "Candidates":
         """The same as pairs of the records that hold the contents."""
         expanded = list(record_pairs(self.pairs, left, right))
         pair = np.concatenate([pair for _, pair in expanded] or [np.empty(0, np.int64)])
         return replace(self, pairs=RowPairs.concat([block for block, _ in expanded]), scores=self.scores[pair])
-
-
-def score_candidates(
-    judge: Judge, encoder: Encoder, blocks: Iterable[RowPairs], left: Corpus, right: Corpus, seed: int = 0
-) -> Candidates:
-    """Score what a search brings, block by block.
-
-    Args:
-        blocks: pairs of rows of ``left`` and ``right``.
-        seed: of the sample (reservoir sampling by random keys: Efraimidis and Spirakis 2006, with equal weights).
-    """
-    random = np.random.default_rng(seed)
-    kept: list[tuple[RowPairs, NDArray[np.float64]]] = []
-    sample, keys, sampled, total = RowPairs.concat([]), np.empty(0), np.empty(0), 0
-    for block in blocks:
-        apart = encoder.margin_distance(block.distances)
-        scores = judge.score_rows(apart, left.contents, block.left, right.contents, block.right)
-        within = scores <= judge.cut
-        kept.append((block.take(within), scores[within]))
-        beyond = np.flatnonzero(~within)
-        total += len(beyond)
-        keys = np.concatenate([keys, random.random(len(beyond))])
-        sample, sampled = RowPairs.concat([sample, block.take(beyond)]), np.concatenate([sampled, scores[beyond]])
-        least = np.argsort(keys)[:SAMPLE]
-        sample, sampled, keys = sample.take(least), sampled[least], keys[least]
-    scores = np.concatenate([scores for _, scores in kept] or [np.empty(0)])
-    pairs = RowPairs.concat([pairs for pairs, _ in kept])
-    return Candidates(pairs, scores, Refused(sample, sampled, total), len(scores) + total)

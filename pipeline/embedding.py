@@ -63,11 +63,13 @@ class Embeddings:
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """(r, dim) of any rows."""
+        if len(self.shards) == 1:
+            return np.take(self.shards[0], rows, axis=0)
         taken = np.empty((len(rows), self.dim), np.float32)
         shard_of = rows // SHARD_ROWS
-        for number in np.unique(shard_of):
-            here = shard_of == number
-            taken[here] = self.shards[number][rows[here] % SHARD_ROWS]
+        for number in np.flatnonzero(np.bincount(shard_of)):
+            here = np.flatnonzero(shard_of == number)
+            taken[here] = np.take(self.shards[number], rows[here] % SHARD_ROWS, axis=0)
         return taken
 
     def blocks(self, size: int) -> Iterator[tuple[int, NDArray[np.float32]]]:

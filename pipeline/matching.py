@@ -1,7 +1,6 @@
-"""Matching: every pair of records within a distance, as a Parquet file."""
+"""Matching: judged pairs of records, as a Parquet file."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,9 @@ from numpy.typing import NDArray
 
 from pipeline.decision import ZONES, Judgement
 from pipeline.embedding import Corpus, Encoder
-from pipeline.index import VectorIndex
-from pipeline.progress import track
+from pipeline.rowpairs import RowPairs
 
 PAIRS = "pairs.parquet"
-BLOCK_ROWS = 4096  # queries searched at once
 EXPAND_PAIRS = 2**20  # pairs of records laid out at once
 PAIR_SCHEMA = pa.schema(
     [
@@ -34,81 +31,6 @@ PAIR_SCHEMA = pa.schema(
         ("zone", pa.string()),
     ]
 )
-
-
-@dataclass(frozen=True)
-class RowPairs:
-    """Pairs of distinct contents (rows of embeddings) and their distances, all (m,)."""
-
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-    distances: NDArray[np.float32]
-
-    @classmethod
-    def concat(cls, parts: list["RowPairs"]) -> "RowPairs":
-        if not parts:
-            return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-        return cls(
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("left", "right", "distances"))
-        )
-
-    def take(self, chosen: NDArray | slice) -> "RowPairs":
-        return RowPairs(self.left[chosen], self.right[chosen], self.distances[chosen])
-
-
-def self_join(index: VectorIndex, radius: float, reach: float = 0.0, neighbours: int = 0) -> Iterator[RowPairs]:
-    """Every pair of rows within a distance, once, left < right; beyond it up to ``reach``, of each row and its
-    ``neighbours`` nearest."""
-    listed = np.full((len(index.embeddings) if reach > radius else 0, neighbours), -1, np.int64)
-    for first, block in track(index.embeddings.blocks(BLOCK_ROWS), "searching"):
-        query, row, distances = index.within(block, radius)
-        left = query + first
-        once = left < row
-        yield RowPairs(left[once], row[once], distances[once])
-        if reach > radius:
-            query, row, distances = _nearest(index, block, radius, reach, neighbours, own=first)
-            query = query + first
-            place = np.arange(len(query)) - np.searchsorted(query, query)
-            listed[query, place] = row
-            once = (query < row) | (listed[row] != query[:, None]).all(
-                axis=1
-            )  # else given when its other row was asked
-            yield RowPairs(np.minimum(query, row)[once], np.maximum(query, row)[once], distances[once])
-
-
-def cross_join(
-    index: VectorIndex, queries: Corpus, radius: float, reach: float = 0.0, neighbours: int = 0
-) -> Iterator[RowPairs]:
-    """Every pair (row of ``queries``, row of the index) within a distance; beyond it up to
-    ``reach``, each query's ``neighbours`` nearest."""
-    for first, block in track(queries.embeddings.blocks(BLOCK_ROWS), "searching"):
-        query, row, distances = index.within(block, radius)
-        yield RowPairs(query + first, row, distances)
-        if reach > radius:
-            query, row, distances = _nearest(index, block, radius, reach, neighbours)
-            yield RowPairs(query + first, row, distances)
-
-
-def _nearest(
-    index: VectorIndex,
-    queries: NDArray[np.float32],
-    radius: float,
-    reach: float,
-    neighbours: int,
-    own: int | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """(query, row, distance), each (m,) and by query: the rows beyond the radius, up to ``reach``, among the nearest.
-
-    Args:
-        own: the first query's own row, where the queries are rows of the index; a row is no neighbour of itself.
-    """
-    distances, rows = index.nearest(queries, neighbours + (own is not None))
-    others = rows >= 0
-    if own is not None:
-        others &= rows != own + np.arange(len(queries))[:, None]
-        others &= np.cumsum(others, axis=1) <= neighbours
-    query, column = np.nonzero(others & (distances > radius) & (distances <= reach))
-    return query, rows[query, column], distances[query, column]
 
 
 def record_pairs(pairs: RowPairs, left: Corpus, right: Corpus) -> Iterator[tuple[RowPairs, NDArray[np.int64]]]:

@@ -3,7 +3,8 @@
 import resource
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,9 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import torch
 
+from pipeline import proposing
 from pipeline.assignment import expected_right, of_winners, one_to_one
-from pipeline.candidates import score_candidates
+from pipeline.candidates import Candidates
 from pipeline.certificate import Certificate
 from pipeline.clustering import cluster_records
 from pipeline.components import components
@@ -25,7 +28,7 @@ from pipeline.embedding import Corpus, embed_corpus
 from pipeline.evaluation import evaluate_run, where_lost
 from pipeline.index import IndexKind, VectorIndex
 from pipeline.linkage import split_loose
-from pipeline.matching import PairWriter, RowPairs, cross_join, self_join
+from pipeline.matching import PairWriter
 from pipeline.records import Records
 from pipeline.report import pick_examples, write_report
 from siamese.encoder import SiameseEncoder
@@ -94,28 +97,36 @@ def open_index(folder: Path, model: str | None = None) -> tuple[SiameseEncoder, 
     return encoder, corpus, VectorIndex.load(folder, corpus.embeddings, encoder.energy, manifest["index"])
 
 
-def match(
-    model: str, run: Path, left: Path, right: Path | None, threshold: Threshold, one_to_one_only: bool = False
-) -> dict[str, Any]:
-    """Write ``pairs.parquet``: of one corpus (``right`` None) or across two; ``left`` or ``right`` holds the index."""
+def propose(model: str, work: Path, threshold: Threshold, exact: bool = False) -> dict[str, Any]:
+    """Part the searched side into cells, and plan how far to search."""
     encoder = load_encoder(model)
-    judge = threshold.judge(encoder)
-    radius, reach = judge.radius * encoder.margin, judge.candidate_distance * encoder.margin
-    left_corpus = Corpus.open(left, encoder.dim)
-    right_corpus = None if right is None else Corpus.open(right, encoder.dim)
-    indexed = left if (left / FACTS).is_file() else right
-    assert indexed is not None
-    searched = left_corpus if indexed is left else right_corpus
-    assert searched is not None
-    index = VectorIndex.load(indexed, searched.embeddings, encoder.energy, read_json(indexed / FACTS))
-    if right_corpus is None:
-        blocks = self_join(index, radius, reach, judge.neighbours)
-    elif indexed is right:
-        blocks = cross_join(index, left_corpus, radius, reach, judge.neighbours)
-    else:
-        turned = cross_join(index, right_corpus, radius, reach, judge.neighbours)
-        blocks = (RowPairs(p.right, p.left, p.distances) for p in turned)
-    candidates = score_candidates(judge, encoder, blocks, left_corpus, right_corpus or left_corpus)
+    proposing.part(encoder, work, exact=exact)
+    return proposing.plan(encoder, work, threshold)
+
+
+def search_block(model: str, work: Path, number: int) -> dict[str, Any]:
+    """Candidates of one block of queries."""
+    with one_thread():
+        return proposing.search_block(load_encoder(model), work, number)
+
+
+def gather(model: str, work: Path) -> dict[str, Any]:
+    """The candidates of all blocks, each once."""
+    return proposing.gather(load_encoder(model), work)
+
+
+def score_block(model: str, work: Path, threshold: Threshold, number: int) -> dict[str, Any]:
+    """Scores of one block of candidates."""
+    with one_thread():
+        return proposing.score_block(load_encoder(model), work, threshold, number)
+
+
+def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_only: bool = False) -> dict[str, Any]:
+    """Decide about the scored candidates, and write ``pairs.parquet``, ``beyond.parquet`` and ``certificate.json``."""
+    encoder, plan = load_encoder(model), read_json(work / proposing.PLAN)
+    judge, sides = proposing.planned_judge(encoder, threshold, plan), proposing.Sides(encoder, work)
+    left_corpus, right_corpus = sides.left, sides.right
+    candidates = Candidates.of(proposing.looked_at(work), proposing.scores_of(work), judge.cut)
     calibration, standing, worth = judge.calibration, np.ones(len(candidates.scores), bool), None
     if one_to_one_only and right_corpus is not None:
         # A pair that loses to a better one is no candidate, here and among the evidence.
@@ -136,10 +147,10 @@ def match(
         else:
             writer.write(candidates.pairs, judgement)
     candidates.refused.write(run, encoder, left_corpus, right_corpus, decision)
-    certificate = Certificate.of(threshold, judge, decision, histogram, encoder.fingerprint, index.describe())
+    certificate = Certificate.of(threshold, judge, decision, histogram, encoder.fingerprint, plan)
     certificate.write(run)
     np.savez(
-        run / EDGES,
+        work / EDGES,
         left=candidates.pairs.left,
         right=candidates.pairs.right,
         probability=judgement.probability,
@@ -156,15 +167,13 @@ def match(
     }
 
 
-def cluster(
-    model: str, run: Path, left: Path, right: Path | None, records: Records, one_to_one_only: bool = False
-) -> dict[str, Any]:
+def cluster(model: str, run: Path, work: Path, records: Records, one_to_one_only: bool = False) -> dict[str, Any]:
     """Write ``clusters.parquet`` and, for one corpus, ``unique.parquet``."""
     encoder = load_encoder(model)
-    corpora = [Corpus.open(folder, encoder.dim) for folder in (left, right) if folder is not None]
-    with np.load(run / EDGES) as saved:
+    sides = proposing.Sides(encoder, work)
+    right, corpora = sides.right, [each for each in (sides.left, sides.right) if each is not None]
+    with np.load(work / EDGES) as saved:
         edges = {name: saved[name] for name in ("left", "right", "probability", "is_match")}
-    (run / EDGES).unlink()
     # One-to-one ties records, not contents.
     sizes = [len(corpus.ids if one_to_one_only else corpus.embeddings) for corpus in corpora]
     shift = sizes[0] if right is not None else 0
@@ -199,16 +208,27 @@ def _write_unique(records: Records, kept: np.ndarray, path: Path) -> None:
         writer.close()
 
 
-def evaluate(model: str, run: Path, truth: str, left: Path, right: Path | None, threshold: Threshold) -> dict[str, Any]:
+def evaluate(model: str, run: Path, truth: str, work: Path, threshold: Threshold) -> dict[str, Any]:
     """The run against a complete list of true pairs, and where those that it missed were lost."""
     encoder = load_encoder(model)
-    corpora = [Corpus.open(folder, encoder.dim) for folder in (left, right) if folder is not None]
-    indices = [pd.Index(corpus.ids.to_pandas()) for corpus in corpora]
+    sides = proposing.Sides(encoder, work)
+    left, right = (None if side is None else pd.Index(side.ids.to_pandas()) for side in (sides.left, sides.right))
     clusters = pq.read_table(run / CLUSTERS, columns=["cluster_id"])["cluster_id"].to_numpy()
-    scores, missed = evaluate_run(run, truth, indices[0], indices[1] if right else None, clusters)
-    limit = Certificate.read(run).limit
-    lost = where_lost(missed, encoder, threshold.judge(encoder), limit, corpora[0], corpora[1] if right else None)
+    scores, missed = evaluate_run(run, truth, left, right, clusters)
+    judge = proposing.planned_judge(encoder, threshold, read_json(work / proposing.PLAN))
+    lost = where_lost(missed, encoder, judge, Certificate.read(run).limit, sides.left, sides.right)
     return {**scores, "recall_lost": lost}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Blocks are done side by side: within one, more threads than one would only get in each other's way."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def timed(function: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any) -> dict[str, Any]:

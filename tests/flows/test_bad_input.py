@@ -427,7 +427,6 @@ def test_config(
         (("--min-precision", "nan"), ("min_precision is nan", "above 0 and below 1")),
         (("--max-distance", -1), ("max_distance is -1", "0 or more")),
         (("--max-distance", "nan"), ("max_distance is nan", "0 or more")),
-        (("--index-kind", "nosuch"), ("'nosuch'", "flat")),
     ],
 )
 def test_run_options(refuse: Refuse, made: Made, options: tuple[object, ...], says: tuple[str, ...]) -> None:

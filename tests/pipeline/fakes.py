@@ -1,8 +1,13 @@
-"""An encoder that needs no training: a record's embedding is spelled out in its own field."""
+"""An encoder that needs no training: a record's embedding is spelled out in its own field; and a run's stages in their order."""
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from pipeline import stages
+from pipeline.decision import Threshold
 from siamese.calibration import Calibration
 from siamese.distances import Energy, distance
 from siamese.schema import Field, Kind, Schema, as_table
@@ -40,3 +45,13 @@ class FakeEncoder:
 
     def margin_distance(self, distances) -> np.ndarray:
         return np.asarray(distances, np.float64) / self.margin
+
+
+def run_stages(run: Path, work: Path, threshold: Threshold, *, one_to_one: bool = False) -> dict[str, Any]:
+    """From embedded corpora in the work folder to decided pairs in the run's; what ``match`` says."""
+    proposed = stages.propose("m", work, threshold)
+    for number in range(proposed["blocks"]):
+        stages.search_block("m", work, number)
+    for number in range(stages.gather("m", work)["blocks"]):
+        stages.score_block("m", work, threshold, number)
+    return stages.match("m", run, work, threshold, one_to_one)

@@ -11,18 +11,17 @@ import pytest
 from scipy.stats import binomtest
 
 from pipeline import stages
-from pipeline.candidates import BEYOND, score_candidates
+from pipeline.candidates import BEYOND, Candidates
 from pipeline.certificate import CERTIFICATE, Certificate, verify_run
 from pipeline.contents import Contents
 from pipeline.decision import Threshold
 from pipeline.embedding import Corpus, Embeddings
-from pipeline.judging import Judge
-from pipeline.matching import RowPairs
+from pipeline.rowpairs import RowPairs
 from siamese.calibration import Calibration
 from siamese.errors import ArtifactError, SettingsError
 from siamese.folders import write_manifest
 from siamese.prior import Histogram
-from tests.pipeline.fakes import FakeEncoder
+from tests.pipeline.fakes import FakeEncoder, run_stages
 
 
 def draw(n: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -86,30 +85,23 @@ def test_zones_say_what_to_look_at(calibration) -> None:
 
 def test_what_was_looked_at_and_not_kept_is_sampled_with_its_weight(monkeypatch, tmp_path, calibration) -> None:
     monkeypatch.setattr("pipeline.candidates.SAMPLE", 50)
-    n = 400
+    n = 1200
     encoder = FakeEncoder(margin=1.0)
     random = np.random.default_rng(0)
-    blocks = [
-        RowPairs(random.integers(0, 20, n), random.integers(20, 40, n), random.random(n).astype(np.float32))
-        for _ in range(3)
-    ]
-    judge = Judge(calibration, 1.0, 1.0, 0, 0.25, None)
+    every = RowPairs(random.integers(0, 20, n), random.integers(20, 40, n), random.random(n).astype(np.float32))
+    scores = every.distances.astype(np.float64)
 
     ids = pa.array([f"r{i:02d}" for i in range(40)], pa.large_string())
     corpus = Corpus(ids, np.arange(40), Embeddings((np.zeros((40, 4), np.float32),), 4), Contents(()))
-    found = score_candidates(judge, encoder, blocks, corpus, corpus)
-    every = RowPairs.concat(blocks)
-    assert found.looked_at == 3 * n and len(found.scores) == (every.distances <= 0.25).sum()
+    found = Candidates.of(every, scores, 0.25)
+    assert found.looked_at == n and len(found.scores) == (every.distances <= 0.25).sum()
     assert (found.refused.scores > 0.25).all() and len(found.refused.scores) == 50
     found.refused.write(tmp_path, encoder, corpus, None, Threshold().decide(calibration))
     table = pq.read_table(tmp_path / BEYOND)
     assert sum(table["weight"].to_pylist()) == pytest.approx((every.distances > 0.25).sum())
     # Uniform: about half of it from the middle half, over some seeds.
-    middle = [
-        np.mean((score_candidates(judge, encoder, blocks, corpus, corpus, seed).refused.scores > 0.4375)
-                & (score_candidates(judge, encoder, blocks, corpus, corpus, seed).refused.scores < 0.8125))
-        for seed in range(20)
-    ]  # fmt: skip
+    samples = [Candidates.of(every, scores, 0.25, seed).refused.scores for seed in range(20)]
+    middle = [np.mean((sample > 0.4375) & (sample < 0.8125)) for sample in samples]
     assert np.mean(middle) == pytest.approx(0.5, abs=0.07)
 
 
@@ -126,9 +118,7 @@ def run(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     folder.mkdir()
     stages.embed("m", str(tmp_path / "records.parquet"), "record_id", tmp_path / "left")
-    stages.build_index("m", tmp_path / "left")
-    stages.match("m", folder, tmp_path / "left", None, Threshold(min_precision=0.8))
-    (folder / "edges.npz").unlink()
+    run_stages(folder, tmp_path, Threshold(min_precision=0.8))
     sign(folder)
     return folder
 

@@ -1,66 +1,19 @@
-"""Candidates beyond the radius, and what a verifier makes of them, against brute force."""
+"""What a verifier makes of candidates, against brute force."""
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pipeline import matching, stages
+from pipeline import stages
 from pipeline.contents import Contents, write_contents
 from pipeline.decision import Threshold
-from pipeline.embedding import Corpus, Embeddings
-from pipeline.index import VectorIndex
 from pipeline.judging import Judge
-from pipeline.matching import RowPairs, cross_join, self_join
 from siamese.calibration import Calibration
-from siamese.distances import Energy
 from siamese.errors import SettingsError
-from tests.pipeline.fakes import FakeEncoder
+from tests.pipeline.fakes import FakeEncoder, run_stages
 
-RADIUS, REACH, NEIGHBOURS = 0.5, 1.1, 5
-
-
-def vectors(n: int, seed: int) -> np.ndarray:
-    random = np.random.default_rng(seed)
-    centres = random.normal(size=(n // 6, 8))
-    found = centres[random.integers(0, len(centres), n)] + 0.25 * random.normal(size=(n, 8))
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
-
-
-def flat(rows: np.ndarray) -> VectorIndex:
-    return VectorIndex.build(Embeddings((rows,), rows.shape[1]), Energy.EUCLIDEAN, radius=RADIUS)
-
-
-def listed(found: list[RowPairs]) -> list[tuple[int, int]]:
-    every = RowPairs.concat(found)
-    return sorted(zip(every.left.tolist(), every.right.tolist(), strict=True))
-
-
-@pytest.mark.parametrize("block", [5, 64, 4096])
-def test_beyond_the_radius_each_row_brings_its_nearest_once(monkeypatch, block) -> None:
-    monkeypatch.setattr(matching, "BLOCK_ROWS", block)
-    rows = vectors(200, seed=1)
-    apart = np.linalg.norm(rows[:, None].astype(np.float64) - rows, axis=2)
-    np.fill_diagonal(apart, np.inf)
-    expected = {(int(a), int(b)) for a, b in zip(*np.nonzero(apart <= RADIUS), strict=True) if a < b}
-    for row in range(len(rows)):
-        for other in np.argsort(apart[row])[:NEIGHBOURS]:
-            if apart[row, other] <= REACH:
-                expected.add((min(row, int(other)), max(row, int(other))))
-    assert len(expected) > (apart <= RADIUS).sum() / 2  # there are some beyond the radius
-    assert listed(list(self_join(flat(rows), RADIUS, REACH, NEIGHBOURS))) == sorted(expected)
-
-
-def test_across_two_corpora_each_query_brings_its_nearest() -> None:
-    rows, queries = vectors(120, seed=2), vectors(90, seed=3)
-    apart = np.linalg.norm(queries[:, None].astype(np.float64) - rows, axis=2)
-    expected = {(int(a), int(b)) for a, b in zip(*np.nonzero(apart <= RADIUS), strict=True)}
-    for query in range(len(queries)):
-        near = np.argsort(apart[query])[:NEIGHBOURS]
-        expected |= {(query, int(row)) for row in near if apart[query, row] <= REACH}
-    nothing = pa.array([], pa.large_string())
-    corpus = Corpus(nothing, np.empty(0, np.int64), Embeddings((queries,), 8), Contents(()))
-    assert listed(list(cross_join(flat(rows), corpus, RADIUS, REACH, NEIGHBOURS))) == sorted(expected)
+NEIGHBOURS = 5
 
 
 class NamesEqual:
@@ -96,8 +49,7 @@ def test_a_run_flags_what_the_verifier_says_among_the_candidates(encoder, tmp_pa
     threshold = Threshold(verifier=verifier)
     contents = threshold.judge(encoder).verifier is not None
     stages.embed("m", str(tmp_path / "records.parquet"), "record_id", tmp_path / "left", contents)
-    stages.build_index("m", tmp_path / "left")
-    facts = stages.match("m", tmp_path, tmp_path / "left", None, threshold)
+    facts = run_stages(tmp_path, tmp_path, threshold)
     assert facts["decided_by"] == ("verifier" if verifier else "distance")
     assert (facts["max_distance"] is None) == verifier
     embedded = encoder.encode(pd.DataFrame({"name": NAMES})).astype(np.float64)

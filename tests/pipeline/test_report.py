@@ -43,7 +43,7 @@ SUMMARY: dict[str, Any] = {
         "pairs": {"precision": 0.973, "recall": 1.0, "f1": 0.986, "true_pairs": 1_530},
         "clusters": {"f1": 0.9},
     },
-    "index": {"kind": "exact", "recall": 0.99999},
+    "search": {"cells": 1, "recall": 0.99999},
     "promises": [{"what": "precision", "share": 0.95, "confidence": 0.9}],
     "expected_precision": 0.981,
     "review": 77,

@@ -13,10 +13,10 @@ from pipeline import stages
 from pipeline.assignment import one_to_one
 from pipeline.decision import NEAR_MISS_BAND
 from pipeline.evaluation import cluster_scores, evaluate_run
-from pipeline.matching import RowPairs
 from pipeline.records import Records
+from pipeline.rowpairs import RowPairs
 from siamese.errors import DataError
-from tests.pipeline.fakes import FakeEncoder
+from tests.pipeline.fakes import FakeEncoder, run_stages
 
 
 @pytest.fixture
@@ -31,10 +31,8 @@ def dedupe(frame: pd.DataFrame, folder: Path, max_distance: float | None = None)
     run = folder / "run"
     run.mkdir()
     counts = stages.embed("m", str(folder / "records.parquet"), "record_id", run / "left")
-    stages.build_index("m", run / "left")
-    matched = stages.match("m", run, run / "left", None, stages.Threshold(max_distance))
-    records = Records.open(str(folder / "records.parquet"))
-    clustered = stages.cluster("m", run, run / "left", None, records)
+    matched = run_stages(run, run, stages.Threshold(max_distance))
+    clustered = stages.cluster("m", run, run, Records.open(str(folder / "records.parquet")))
     return (
         counts,
         matched,
@@ -158,9 +156,8 @@ def test_link(tmp_path, encoder, larger, only_one):
         frame.to_csv(tmp_path / f"{side}.csv", index=False)
         sources.append(Records.open(str(tmp_path / f"{side}.csv")))
         stages.embed("m", sources[-1].path, "record_id", run / side)
-    stages.build_index("m", run / ("right" if larger == "left" else "left"))
-    stages.match("m", run, run / "left", run / "right", stages.Threshold(), only_one)
-    stages.cluster("m", run, run / "left", run / "right", sources[0], only_one)
+    run_stages(run, run, stages.Threshold(), one_to_one=only_one)
+    stages.cluster("m", run, run, sources[0], only_one)
     pairs, clusters = pd.read_parquet(run / "pairs.parquet"), pd.read_parquet(run / "clusters.parquet")
     limit = encoder.calibration.max_distance
     texts = {side: frame.dropna().set_index("record_id")["name"] for side, frame in frames.items()}
@@ -176,7 +173,7 @@ def test_link(tmp_path, encoder, larger, only_one):
     found = set(zip(flagged["left_id"], flagged["right_id"], strict=True))
     pd.DataFrame(sorted(expected), columns=["left_id", "right_id"]).to_csv(tmp_path / "truth.csv", index=False)
     truth = str(tmp_path / "truth.csv")
-    scores = stages.evaluate("m", run, truth, run / "left", run / "right", stages.Threshold())["pairs"]
+    scores = stages.evaluate("m", run, truth, run, stages.Threshold())["pairs"]
     assert scores["precision"] == len(found & expected) / len(found)
     assert scores["recall"] == len(found & expected) / len(expected)
     assert len(clusters) == 260 and set(clusters["side"]) == {"left", "right"} and not (run / "unique.parquet").exists()

@@ -1,0 +1,80 @@
+"""Products: which rows of two blocks are alike, by matrix products in the fastest arithmetic that the processor has.
+
+A product only proposes. Its low precision is made up for by a slack, and every pair is then measured from the embeddings themselves, so
+the arithmetic costs time, never pairs. Likeness is an inner way to order pairs, high when near; what leaves this layer is a distance.
+"""
+
+from bisect import bisect_left
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from siamese.distances import Energy
+
+# bfloat16 keeps 8 bits: rounding two unit vectors moves their product by up to 2^-8, and rounding the product by 2^-9.
+SLACK = 2.0**-7
+SIZES = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384)
+QUERY_ROWS = 2048  # of a product at once: with a few hundred rows on the other side it stays in a core's cache
+
+
+@lru_cache
+def precision(energy: Energy) -> torch.dtype:
+    """bfloat16 where the processor multiplies it by tiles (Intel AMX: eight times float32), else float32."""
+    has = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return torch.bfloat16 if has.get("amx_bf16") and energy is not Energy.MANHATTAN else torch.float32
+
+
+def likeness(queries: Tensor, rows: Tensor, energy: Energy) -> Tensor:
+    """(q, r) how alike: the cosine, or what the Manhattan distance leaves of the greatest there can be."""
+    if energy is Energy.MANHATTAN:
+        return 2 * queries.shape[1] ** 0.5 - torch.cdist(queries, rows, p=1)
+    if queries.dtype == torch.float32:
+        return queries @ rows.T
+    # oneDNN compiles a kernel for every new shape, which takes a hundred times as long as the product: few shapes occur.
+    return (_padded(queries) @ _padded(rows).T)[: len(queries), : len(rows)]
+
+
+def _padded(rows: Tensor) -> Tensor:
+    """With rows of zeros up to one of the SIZES."""
+    size = SIZES[bisect_left(SIZES, len(rows))] if len(rows) <= SIZES[-1] else len(rows)
+    return rows if size == len(rows) else F.pad(rows, (0, 0, 0, size - len(rows)))
+
+
+def least_likeness(distance: float, energy: Energy, dim: int) -> float:
+    """The likeness of unit vectors at a distance, less the slack."""
+    if energy is Energy.MANHATTAN:
+        return 2 * dim**0.5 - distance - 1e-3
+    squared = 2 * distance if energy is Energy.COSINE else distance**2
+    return 1 - squared / 2 - SLACK
+
+
+def at_least(alike: Tensor, least: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(row, column) of the elements that reach their row's threshold.
+
+    Args:
+        alike: (q, r) bfloat16 or float32.
+        least: (q,) thresholds.
+    """
+    floor = torch.from_numpy(least).to(alike.dtype)
+    above = len(least) and float(least.min()) > 0
+    mask = bits(alike) >= bits(floor)[:, None] if above else (alike >= floor[:, None]).numpy()
+    row, column = np.divmod(np.flatnonzero(mask), alike.shape[1])
+    return row, column
+
+
+def bits(numbers: Tensor) -> NDArray[np.integer]:
+    """The bits of floats: as integers they are ordered as the floats are, among those above 0, and below them all others.
+
+    Processors compare and sort such short integers many times faster than they do bfloat16.
+    """
+    return numbers.view(torch.int16 if numbers.dtype == torch.bfloat16 else torch.int32).numpy()
+
+
+def greatest(alike: Tensor, k: int) -> NDArray[np.float32]:
+    """(q,) the k-th greatest of each row, where it is above 0; else 0 or less."""
+    found = np.partition(bits(alike), alike.shape[1] - k, axis=1)[:, alike.shape[1] - k]
+    return torch.from_numpy(np.ascontiguousarray(found)).view(alike.dtype).float().numpy()

@@ -1,0 +1,41 @@
+"""Row pairs: pairs of distinct contents, as rows of embeddings, with their distances."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class RowPairs:
+    """Pairs of distinct contents (rows of embeddings) and their distances, all (m,)."""
+
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    distances: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    @classmethod
+    def concat(cls, parts: Sequence["RowPairs"]) -> "RowPairs":
+        if not parts:
+            return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+        return cls(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("left", "right", "distances"))
+        )
+
+    def take(self, chosen: NDArray | slice) -> "RowPairs":
+        return RowPairs(self.left[chosen], self.right[chosen], self.distances[chosen])
+
+    def turned(self) -> "RowPairs":
+        return RowPairs(self.right, self.left, self.distances)
+
+    def once(self) -> "RowPairs":
+        """Of one table: each pair once, left < right, by left and then right."""
+        left, right = np.minimum(self.left, self.right), np.maximum(self.left, self.right)
+        order = np.lexsort((right, left))
+        left, right = left[order], right[order]
+        fresh = np.append(True, (left[1:] != left[:-1]) | (right[1:] != right[:-1]))[: len(left)]
+        return RowPairs(left[fresh], right[fresh], self.distances[order[fresh]])

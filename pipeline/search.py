@@ -1,0 +1,205 @@
+"""Search: the candidates of a corpus, as pairs of rows near each other, found through cells.
+
+Every pair within a radius is one, however many there are; beyond it, up to a reach, the nearest rows of each query. A corpus is searched
+in blocks of queries, each by itself and with the same outcome whoever does it and in whatever order.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.cells import Cells
+from pipeline.embedding import Embeddings
+from pipeline.products import QUERY_ROWS, SLACK, at_least, greatest, least_likeness, likeness
+from pipeline.rowpairs import RowPairs
+from siamese.distances import distance
+
+BOUND_ROWS = 2048  # of a query's own cell that its bound is taken from
+MEASURED_PAIRS = 2048  # at once: two blocks of embeddings that stay in a core's cache
+
+
+@dataclass(frozen=True)
+class Scope:
+    """How far a search goes, in units of the energy.
+
+    Attributes:
+        radius: within it every pair is a candidate.
+        reach: beyond the radius and up to here, the nearest rows of each query are.
+        neighbours: how many of the nearest.
+    """
+
+    radius: float
+    reach: float = 0.0
+    neighbours: int = 0
+
+    @property
+    def farthest(self) -> float:
+        return max(self.radius, self.reach) if self.neighbours else self.radius
+
+
+@dataclass(frozen=True)
+class Queries:
+    """q queries, by the cell of the searched corpus that each lies in.
+
+    Attributes:
+        rows: (q,) int64 rows of the corpus that asks.
+        cells: (q,) int64 ascending.
+        vectors: (q, dim) in the precision of the cells.
+    """
+
+    rows: NDArray[np.int64]
+    cells: NDArray[np.int64]
+    vectors: Tensor
+
+    @classmethod
+    def of_cells(cls, cells: Cells, start: int, stop: int) -> "Queries":
+        """Rows of the searched corpus itself: places ``start`` to ``stop`` of its order."""
+        return cls(cells.order[start:stop], cells.cell_of[start:stop], cells.vectors[start:stop])
+
+    @classmethod
+    def of_rows(cls, cells: Cells, embeddings: Embeddings, rows: NDArray[np.int64]) -> "Queries":
+        """Rows of any corpus; those that are all zeros ask nothing."""
+        found = embeddings.take(rows)
+        filled = found.any(axis=1)
+        vectors = torch.from_numpy(found[filled]).to(cells.vectors.dtype)
+        cell = cells.locate(vectors)
+        order = np.argsort(cell, kind="stable")
+        return cls(rows[filled][order], cell[order], vectors[torch.from_numpy(order)])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def runs(self) -> list[tuple[int, slice]]:
+        """Each cell with the queries that lie in it."""
+        starts = np.flatnonzero(np.append(True, self.cells[1:] != self.cells[:-1]))[: len(self.cells)]
+        stops = np.append(starts[1:], len(self.cells))
+        return [(int(self.cells[a]), slice(int(a), int(b))) for a, b in zip(starts, stops, strict=True)]
+
+
+def search(
+    cells: Cells, searched: Embeddings, queries: Queries, asking: Embeddings, scope: Scope, probes: int | None
+) -> RowPairs:
+    """The candidates of some queries.
+
+    Args:
+        cells: of the corpus that is searched.
+        searched: its embeddings.
+        queries: who asks.
+        asking: the embeddings of the corpus that they are rows of; the same object where a corpus is searched for its own rows.
+        scope: how far.
+        probes: nearest cells that each query looks into; None: all cells.
+
+    Returns:
+        left: rows of ``asking``; right: rows of ``searched``. No row is paired with itself.
+    """
+    itself = asking is searched
+    least = _thresholds(cells, queries, scope, itself)
+    query, place, alike = _near(cells, queries, least, probes)
+    other = cells.order[place] != queries.rows[query] if itself else np.ones(len(place), bool)
+    if scope.neighbours:
+        other &= alike >= _floors(query[other], alike[other], len(queries), scope, cells)[query]
+    query, rows = query[other], cells.order[place[other]]
+    apart = _measure(cells, searched, rows, asking, queries.rows[query])
+    within = apart <= scope.radius
+    if scope.neighbours:
+        order = np.lexsort((rows, apart, query))
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order)) - np.searchsorted(query[order], query[order])
+        within |= (rank < scope.neighbours) & (apart <= scope.farthest)
+    return RowPairs(queries.rows[query[within]], rows[within], apart[within])
+
+
+def _thresholds(cells: Cells, queries: Queries, scope: Scope, itself: bool) -> NDArray[np.float32]:
+    """(q,) likeness below which no row is a candidate: that of the radius, or, where that is less, of the k-th nearest in its own cell."""
+    dim = cells.vectors.shape[1]
+    radius = least_likeness(scope.radius, cells.energy, dim)
+    if not scope.neighbours:
+        return np.full(len(queries), radius, np.float32)
+    reach = least_likeness(scope.farthest, cells.energy, dim)
+    least = np.full(len(queries), reach, np.float32)
+    k = scope.neighbours + itself
+    for cell, here in queries.runs():
+        rows = cells.vectors[cells.offsets[cell] : min(cells.offsets[cell + 1], cells.offsets[cell] + BOUND_ROWS)]
+        if len(rows) < k:
+            continue
+        for start in range(here.start, here.stop, QUERY_ROWS):
+            some = slice(start, min(start + QUERY_ROWS, here.stop))
+            bound = greatest(likeness(queries.vectors[some], rows, cells.energy), k)
+            least[some] = np.where(bound > 0, np.maximum(least[some], bound - 2 * SLACK), least[some])
+    return np.minimum(least, np.float32(radius))
+
+
+def _near(
+    cells: Cells, queries: Queries, least: NDArray[np.float32], probes: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """(query, place in the cells' order, likeness) of all that reach their query's threshold in the cells that it looks into."""
+    found: list[tuple[NDArray, NDArray, NDArray]] = []
+    for cell, asking in _askers(cells, queries, probes):
+        for first in range(int(cells.offsets[cell]), int(cells.offsets[cell + 1]), QUERY_ROWS):
+            rows = cells.vectors[first : min(first + QUERY_ROWS, int(cells.offsets[cell + 1]))]
+            for start in range(0, len(asking), QUERY_ROWS):
+                some = asking[start : start + QUERY_ROWS]
+                alike = likeness(queries.vectors.index_select(0, torch.from_numpy(some)), rows, cells.energy)
+                row, column = at_least(alike, least[some])
+                if len(row):
+                    found.append((some[row], first + column, alike[row, column].float().numpy()))
+    if not found:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
+    queries_found, places, likenesses = (np.concatenate(part) for part in zip(*found, strict=True))
+    return queries_found, places, likenesses
+
+
+def _askers(cells: Cells, queries: Queries, probes: int | None) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each cell with the queries that look into it."""
+    if probes is None:
+        yield from ((cell, np.arange(len(queries))) for cell in range(len(cells)))
+        return
+    looks = [(here.start, *cells.look(queries.vectors[here], cell, probes)) for cell, here in queries.runs()]
+    looking = np.concatenate([start + query for start, query, _ in looks] or [np.empty(0, np.int64)])
+    looked = np.concatenate([cell for _, _, cell in looks] or [np.empty(0, np.int64)])
+    # Two bytes are sorted by radix, and there are never more cells than they can number.
+    asked = np.argsort(looked.astype(np.uint16), kind="stable")
+    bounds = np.searchsorted(looked[asked], np.arange(len(cells) + 1))
+    for cell in np.flatnonzero(np.diff(bounds)):
+        yield int(cell), looking[asked[bounds[cell] : bounds[cell + 1]]]
+
+
+def _floors(
+    query: NDArray[np.int64], alike: NDArray[np.float32], queries: int, scope: Scope, cells: Cells
+) -> NDArray[np.float32]:
+    """(queries,) likeness below which what was found is neither within the radius nor among the nearest: not worth measuring."""
+    # Sorted as one number each, which is many times faster: the query, and then how unlike.
+    ordered = np.sort((query.astype(np.uint64) << np.uint64(32)) | (~_bits(alike)).astype(np.uint64))
+    last = np.searchsorted(ordered >> np.uint64(32), np.arange(queries, dtype=np.uint64)) + scope.neighbours - 1
+    has = last < len(ordered)
+    has[has] = ordered[last[has]] >> np.uint64(32) == np.flatnonzero(has).astype(np.uint64)
+    floors = np.full(queries, -np.inf, np.float32)
+    floors[has] = _floats(~(ordered[last[has]] & np.uint64(0xFFFFFFFF)).astype(np.uint32)) - 2 * SLACK
+    return np.minimum(floors, np.float32(least_likeness(scope.radius, cells.energy, cells.vectors.shape[1])))
+
+
+def _bits(numbers: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Numbers that are ordered as these floats are, negative ones too."""
+    bits = numbers.view(np.uint32)
+    return np.where(bits >> 31 == 1, ~bits, bits | np.uint32(0x80000000))
+
+
+def _floats(bits: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """What :func:`_bits` was given."""
+    return np.where(bits >> 31 == 1, bits & np.uint32(0x7FFFFFFF), ~bits).view(np.float32)
+
+
+def _measure(
+    cells: Cells, searched: Embeddings, rows: NDArray[np.int64], asking: Embeddings, query: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """(m,) exact distances between rows of two corpora."""
+    apart = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), MEASURED_PAIRS):
+        here = slice(start, start + MEASURED_PAIRS)
+        left, right = torch.from_numpy(asking.take(query[here])), torch.from_numpy(searched.take(rows[here]))
+        apart[here] = distance(left, right, cells.energy).numpy()
+    return apart

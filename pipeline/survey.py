@@ -1,0 +1,138 @@
+"""Survey: what a sample of queries, searched exactly, says of a corpus: how far to search, and into how many cells to look.
+
+False pairs grow with the square of a corpus and true ones with its size, so a distance that was worth a look among the labelled pairs may
+bring a thousand false candidates for each match. How many matches there are is bounded from the sample itself: within a distance d it
+sees C(d) pairs, and a share G(d) of the genuine pairs lies there, so there are no more than C(d) / G(d), for every d.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from pipeline.cells import Cells
+from pipeline.embedding import Embeddings
+from pipeline.products import likeness
+from pipeline.rowpairs import RowPairs
+from pipeline.search import Queries, Scope, search
+from siamese.distances import Energy
+
+SAMPLE = 1024  # queries
+# Matches among candidates of like distance, below which they are not looked at. A record's nearest are as many as there are records;
+# all within a radius grow with the square of the corpus, and nearly all matches among them are nearest ones too.
+WORTH_A_LOOK, WORTH_IN_A_CROWD = 0.001, 0.01
+RECALL = 0.998  # of the matches to be expected in the sample, that must lie in the cells that are looked into
+LEAST_BIN, BINS = 5, 20  # genuine held-out pairs in a bin of distances, at least; bins, at most
+UNKNOWN = 16  # cells to look into where the sample brings no candidate at all
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The candidates of a sample of queries, none left out.
+
+    Attributes:
+        distances: (m,) of the candidates.
+        among_nearest: (m,) whether each is among its query's nearest.
+        looks: (m,) cells to look into, so that it is found from either side.
+        asked: queries in the sample.
+    """
+
+    distances: NDArray[np.float32]
+    among_nearest: NDArray[np.bool_]
+    looks: NDArray[np.int64]
+    asked: int
+
+    @classmethod
+    def of(cls, cells: Cells, searched: Embeddings, asking: Embeddings, scope: Scope, seed: int = 0) -> "Survey":
+        """Search a sample of the rows of ``asking`` in all cells."""
+        rows = np.sort(np.random.default_rng(seed).permutation(len(asking))[:SAMPLE])
+        queries = Queries.of_rows(cells, asking, rows)
+        found = search(cells, searched, queries, asking, scope, probes=None)
+        order = np.lexsort((found.distances, found.left))
+        found = found.take(order)
+        rank = np.arange(len(found)) - np.searchsorted(found.left, found.left)
+        looks = cells_to_look_into(cells, asking, searched, found)
+        if asking is searched:
+            looks = np.minimum(looks, cells_to_look_into(cells, searched, asking, found.turned()))
+        return cls(found.distances, rank < scope.neighbours, looks, len(queries))
+
+    def matches(self, genuine: NDArray[np.float64]) -> float:
+        """At most how many candidates are matches, with 95% confidence (Poisson).
+
+        Args:
+            genuine: (g,) ascending distances of genuine held-out pairs, inf for those that no search brings.
+        """
+        within = np.arange(1, len(genuine) + 1) / len(genuine)
+        seen = np.searchsorted(np.sort(self.distances), genuine, side="right")
+        inside = np.isfinite(genuine) & (genuine <= self.distances.max(initial=0.0))
+        if not inside.any():
+            return float(len(self.distances))
+        return float((chi2.ppf(0.95, 2 * (seen[inside] + 1)) / 2 / within[inside]).min())
+
+    def shares(self, genuine: NDArray[np.float64], which: NDArray[np.bool_]) -> tuple[NDArray, NDArray]:
+        """Bounds of bins of distances, and the share of matches among some of the candidates in each.
+
+        Where there is none it is 1, for to look there costs nothing; but 0 beyond the farthest genuine pair.
+
+        Args:
+            genuine: as for :meth:`matches`.
+            which: (m,) candidates that count.
+        """
+        finite = genuine[np.isfinite(genuine)]
+        edges = np.unique(
+            finite[:: -max(LEAST_BIN, len(finite) // BINS)]
+        )  # from the farthest: it bounds the last bin but one
+        edges = np.concatenate([[0.0], edges, [np.inf]])
+        expected = self.matches(genuine) * (np.histogram(finite, edges)[0] + 1) / (len(genuine) + 2)
+        seen = np.histogram(self.distances[which], edges)[0]
+        shares = np.minimum(expected / np.maximum(seen, 1), 1.0)
+        shares[seen == 0] = np.append(np.ones(len(seen) - 1), 0.0)[seen == 0]
+        return edges, shares
+
+    def narrow(self, scope: Scope, genuine: NDArray[np.float64]) -> Scope:
+        """The scope less what is not worth a look: from outside in, until candidates of a like distance are."""
+        radius = min(scope.radius, self._worthwhile(genuine, ~self.among_nearest, WORTH_IN_A_CROWD))
+        reach = min(scope.reach, self._worthwhile(genuine, self.among_nearest, WORTH_A_LOOK))
+        return replace(scope, radius=radius, reach=reach if scope.neighbours else scope.reach)
+
+    def _worthwhile(self, genuine: NDArray[np.float64], which: NDArray[np.bool_], least: float) -> float:
+        """The distance beyond which some of the candidates hold a smaller share of matches than ``least``, bin by bin from outside in."""
+        edges, shares = self.shares(genuine, which)
+        worth = np.flatnonzero(shares >= least)
+        return float(edges[worth[-1] + 1]) if len(worth) else 0.0
+
+    def probes(self, genuine: NDArray[np.float64], most: int) -> tuple[int, float]:
+        """The fewest cells to look into that hold the matches, and the share of the matches that are then found."""
+        if len(self.distances) == 0:
+            return min(UNKNOWN, most), 1.0
+        edges, shares = self.shares(genuine, np.ones(len(self.distances), bool))
+        worth = shares[np.clip(np.searchsorted(edges, self.distances) - 1, 0, len(shares) - 1)]
+        found = np.bincount(np.minimum(self.looks, most + 1), worth, most + 2)[1 : most + 1].cumsum() / worth.sum()
+        enough = np.flatnonzero(found >= RECALL)
+        probes = int(enough[0]) + 1 if len(enough) else most
+        return probes, float(found[probes - 1])
+
+
+def cells_to_look_into(cells: Cells, asking: Embeddings, searched: Embeddings, pairs: RowPairs) -> NDArray[np.int64]:
+    """(m,) how many cells each left row has to look into until it meets the cell of the right one; C + 1: it never does."""
+    looks = np.full(len(pairs), len(cells) + 1, np.int64)
+    if len(cells) == 1:
+        return np.ones(len(pairs), np.int64)
+    left, place = np.unique(pairs.left, return_inverse=True)
+    queries = Queries.of_rows(cells, asking, left)
+    number = np.empty(len(left), np.int64)  # of a left row among the queries, which lie by cell
+    number[np.searchsorted(left, queries.rows)] = np.arange(len(queries))
+    cell_of = np.empty(len(searched), np.int64)
+    cell_of[cells.order] = cells.cell_of
+    query, target = number[place], cell_of[pairs.right]
+    order = np.argsort(query, kind="stable")
+    for cell, here in queries.runs():
+        some = order[np.searchsorted(query[order], here.start) : np.searchsorted(query[order], here.stop)]
+        alike = likeness(queries.vectors[here], cells.centroids[cells.near[cell]], Energy.COSINE)
+        column = np.full(len(cells), -1, np.int64)
+        column[cells.near[cell]] = np.arange(len(cells.near[cell]))
+        met = some[column[target[some]] >= 0]
+        each = alike.float().numpy()[query[met] - here.start]
+        looks[met] = (each > each[np.arange(len(met)), column[target[met]]][:, None]).sum(axis=1) + 1
+    return looks
