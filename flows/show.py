@@ -96,7 +96,7 @@ def indexed(result: dict[str, Any]) -> None:
     )
 
 
-def run(summary: dict[str, Any], folder: Path, records: str | None = None) -> None:
+def run(summary: dict[str, Any], folder: str, records: str | None = None) -> None:
     from pipeline.stages import headline
 
     rows = [
@@ -128,10 +128,10 @@ def run(summary: dict[str, Any], folder: Path, records: str | None = None) -> No
                 f"B-cubed precision {clusters['precision']:.3f}, recall {clusters['recall']:.3f}, F1 {clusters['f1']:.3f}",
             )
         )
-    rows.append(("report", str(folder / "report.html")))
+    rows.append(("report", f"{folder.rstrip('/')}/report.html"))
     _figures(f"[bold]{headline(summary)}[/bold]", rows)
     if records:
-        examples(folder, records)
+        examples(Path(folder), records)
 
 
 def verified(result: dict[str, Any]) -> None:
