@@ -220,7 +220,7 @@ def audited(result: dict[str, Any], run: str) -> None:
     ]
     if result["recall_is_of"] == "all pairs":
         rows.append(("recall, of the pairs written", share(result["recall_of_written"], no_recall)))
-    rows.append(("kept in", str(Path(run) / "audit.json")))
+    rows.append(("kept in", f"{run.rstrip('/')}/audit.json"))
     _figures(f"[bold]The run {run}, at {sure} confidence[/bold]", rows)
 
 

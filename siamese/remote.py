@@ -64,19 +64,20 @@ class RemoteFolder:
         """Put a finished folder in its place; files of an earlier one that the new manifest does not name are removed.
 
         Args:
-            intact: the digests of files that are known to be there; where ``folder`` has the same, they stay, and so does an audit.
+            intact: the digests of files that are known to be there; where ``folder`` has the same, they stay.
 
         Raises:
             OutputError: the storage failed; the place is not whole then, and is known for ours when it is written again.
         """
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        intact = intact or {}
+        changed = [name for name, digest in files.items() if (intact or {}).get(name) != digest]
+        audit = {AUDIT} if (folder / AUDIT).is_file() else set()
         with _told(OutputError, f"cannot write to '{self.url}'", f"what was to go there is in '{folder}'"):
             earlier = self._ours()
             self._begin(earlier | files.keys())
             self._remove([MANIFEST])
-            self._upload(folder, [name for name, digest in files.items() if intact.get(name) != digest])
-            self._remove(earlier - files.keys() - {MANIFEST, PARTIAL} - ({AUDIT} if intact else set()))
+            self._upload(folder, [*changed, *audit])
+            self._remove(earlier - files.keys() - audit - {MANIFEST, PARTIAL})
             self._upload(folder, [MANIFEST])
             self._remove([PARTIAL])
 
@@ -89,21 +90,38 @@ class RemoteFolder:
         """
         content, manifest = self._manifest(kind)
         copy = cache_folder() / hashlib.sha256(content).hexdigest()[:32]
-        if all((copy / name).is_file() and sha256(copy / name) == digest for name, digest in manifest["files"].items()):
-            return copy
+        if not all(
+            (copy / name).is_file() and sha256(copy / name) == digest for name, digest in manifest["files"].items()
+        ):
+            self._keep(copy, kind, content, manifest["files"])
+        if kind == "run":
+            self._fetch_audit(copy / AUDIT)
+        return copy
+
+    def _keep(self, copy: Path, kind: str, manifest: bytes, digests: Mapping[str, str]) -> None:
+        """Fetch the files into the cache, which has a whole copy or none at any time."""
         staging = copy.with_name(f".{copy.name}.{uuid.uuid4().hex[:8]}.partial")
         try:
             with _told(OutputError, f"cannot keep '{self.url}' in '{copy.parent}'", f"set {CACHE_VARIABLE} to another"):
                 shutil.rmtree(copy, ignore_errors=True)  # damaged, or never there
                 copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # records are private
                 staging.mkdir()
-            self._download(staging, kind, manifest["files"])
-            (staging / MANIFEST).write_bytes(content)
+            self._download(staging, kind, digests)
+            (staging / MANIFEST).write_bytes(manifest)
             with suppress(OSError):  # another process was first: its copy is the same
                 staging.replace(copy)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        return copy
+
+    def _fetch_audit(self, path: Path) -> None:
+        """The audit as it is now: it may come later than the manifest, and again."""
+        with _told(ArtifactError, f"cannot fetch the audit of '{self.url}'"):
+            audit = self._read(AUDIT)
+            if audit is None:
+                return path.unlink(missing_ok=True)
+            beside = path.with_name(f".{AUDIT}.{uuid.uuid4().hex[:8]}.partial")
+            beside.write_bytes(audit)
+            beside.replace(path)
 
     def _manifest(self, kind: str) -> tuple[bytes, dict[str, Any]]:
         with _told(ArtifactError, f"cannot read the {kind} at '{self.url}'"):
@@ -143,9 +161,8 @@ class RemoteFolder:
         """The files there, below the folder's path."""
         self._filesystem.invalidate_cache()  # others write there too
         below = self._at("")
-        found = self._filesystem.find(
-            self._path
-        )  # the path itself, where it is a file's; folders, where a console made some
+        # Among what is found may be the path itself, where it is a file's, and folders, where a console made some.
+        found = self._filesystem.find(self._path)
         return {name.removeprefix(below) for name in found if name.startswith(below) and not name.endswith("/")}
 
     def _ours(self) -> set[str]:

@@ -149,6 +149,15 @@ def test_report_and_verify_by_url(run: Run, job: Job, monkeypatch: pytest.Monkey
     assert answer.code == 0 and json.loads(answer.out)["run"] == "s3://bucket/run"
 
 
+def test_audit_by_url(run: Run, job: Job, tmp_path: Path) -> None:
+    url, sheet = f"{BUCKET}/run", tmp_path / "sheet.csv"
+    assert run("audit", url, "--sample", 20, "--out", sheet).code == 0
+    pd.read_csv(sheet).assign(label=1).to_csv(sheet, index=False)
+    assert run("audit", url, "--judged", sheet, "--json").code == 0
+    assert json.loads(job.at("run/audit.json"))["judged"] == 20
+    assert json.loads(run("verify", url, "--json").out)["audit"]["judged"] == 20
+
+
 def test_a_model_is_fetched_once(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     SiameseEncoder.load(f"{BUCKET}/model")
     monkeypatch.setattr(RemoteFolder, "_download", lambda *_: pytest.fail("fetched again"))

@@ -221,3 +221,14 @@ def test_an_edited_folder_keeps_its_audit_and_sends_what_changed(monkeypatch: py
     assert there().keys() == {"a.txt", "sub/b.txt", AUDIT, MANIFEST}
     assert (local_folder(URL, "run") / "a.txt").read_text() == "edited"
     assert (copy / "a.txt").read_text() == "hello"
+
+
+def test_an_audit_comes_and_goes_without_a_new_manifest() -> None:
+    make()
+    copy = local_folder(URL, "run")
+    with edited_folder(URL, "run") as folder:
+        (folder / AUDIT).write_text("judged")
+    assert there()[AUDIT] == b"judged"
+    assert local_folder(URL, "run") == copy and (copy / AUDIT).read_text() == "judged"
+    MemoryFileSystem().rm_file(f"/runs/one/{AUDIT}")
+    assert not (local_folder(URL, "run") / AUDIT).exists()
