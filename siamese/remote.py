@@ -213,5 +213,7 @@ def _told(
         yield
     except SiameseError:
         raise
+    except ImportError as fault:
+        raise error(f"{what}: {reason(fault)} with pip") from fault
     except Exception as fault:
         raise error(f"{what} ({reason(fault)}): {mend}") from fault

@@ -1,6 +1,7 @@
 """Folders at a URL, on fsspec's filesystem in memory: whole by their manifest, and fetched once."""
 
 import json
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,6 +141,12 @@ def test_no_such_filesystem() -> None:
         check_writable("nosuch://runs")
     with pytest.raises(ArtifactError, match=r"cannot read the run at 'nosuch://runs' \(Protocol not known: nosuch\)"):
         local_folder("nosuch://runs", "run")
+
+
+def test_a_filesystem_whose_package_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(OutputError, match=r"cannot write to 'gs://runs': .*install gcsfs .* with pip"):
+        check_writable("gs://runs")
 
 
 def test_files_are_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None:
