@@ -77,7 +77,7 @@ def _print(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]
 def train(
     records: str,
     pairs: str,
-    out: Annotated[str, typer.Option(help="Model folder to write.")],
+    out: Annotated[str, typer.Option(help="Model folder to write, or its URL.")],
     tower: Annotated[str | None, typer.Option(help="ngram, lstm or transformer.")] = None,
     epochs: Annotated[int | None, typer.Option(help="At most; early stopping ends sooner.")] = None,
     margin: Annotated[
@@ -199,7 +199,7 @@ def score(
 def index(
     model: str,
     records: str,
-    out: Annotated[str, typer.Option(help="Index folder to write.")],
+    out: Annotated[str, typer.Option(help="Index folder to write, or its URL.")],
     kind: IndexKind = "auto",
     id_column: Id = "record_id",
     as_json: Json = False,
@@ -214,7 +214,7 @@ def index(
 def dedupe(
     model: str,
     records: str,
-    out: Annotated[str, typer.Option(help="Run folder to write.")],
+    out: Annotated[str, typer.Option(help="Run folder to write, or its URL.")],
     min_precision: MinPrecision = None,
     min_recall: MinRecall = None,
     confidence: Confidence = 0.95,
@@ -242,7 +242,7 @@ def dedupe(
         exact=exact,
         id_column=id_column,
     )
-    _print(result, as_json, lambda summary: show.run(summary, Path(out)))
+    _print(result, as_json, lambda summary: show.run(summary, out))
 
 
 @app.command()
@@ -250,7 +250,7 @@ def link(
     model: str,
     left: str,
     right: str,
-    out: Annotated[str, typer.Option(help="Run folder to write.")],
+    out: Annotated[str, typer.Option(help="Run folder to write, or its URL.")],
     one_to_one: Annotated[bool, typer.Option(help="Match each record at most once.")] = False,
     min_precision: MinPrecision = None,
     min_recall: MinRecall = None,
@@ -281,7 +281,7 @@ def link(
         exact=exact,
         id_column=id_column,
     )
-    _print(result, as_json, lambda summary: show.run(summary, Path(out)))
+    _print(result, as_json, lambda summary: show.run(summary, out))
 
 
 @app.command()
@@ -347,8 +347,9 @@ def verify(run: str, as_json: Json = False) -> None:
     """Recompute what a run promises from its files."""
     from flows import show
     from pipeline.certificate import verify_run
+    from siamese.folders import local_folder
 
-    _print(verify_run(Path(run)), as_json, show.verified)
+    _print({**verify_run(local_folder(run, "run")), "run": run}, as_json, show.verified)
 
 
 @app.command()
@@ -356,8 +357,8 @@ def report(run: str) -> None:
     """Write the report of a run again."""
     from pipeline.stages import rewrite_report
 
-    rewrite_report(Path(run))
-    typer.echo(str(Path(run) / "report.html"))
+    rewrite_report(run)
+    typer.echo(f"{run.rstrip('/')}/report.html")
 
 
 @app.command()
@@ -411,7 +412,7 @@ def demo(
     show.trained(_run("train", corpus, pairs, model))
     evaluate(model, corpus, pairs)
     truth = str(out / "true_pairs.parquet")
-    show.run(_run("dedupe", model, corpus, run, truth=truth), Path(run), corpus)
+    show.run(_run("dedupe", model, corpus, run, truth=truth), run, corpus)
 
 
 if __name__ == "__main__":

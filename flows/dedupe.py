@@ -2,7 +2,6 @@
 
 import shutil
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -12,7 +11,7 @@ from flows.runners import local_runner
 from pipeline import proposing, stages
 from pipeline.decision import Threshold
 from pipeline.records import Records
-from siamese.folders import check_writable, new_folder, write_manifest
+from siamese.folders import check_writable, local_folder, new_folder, write_manifest
 
 
 @flow(task_runner=local_runner())
@@ -33,9 +32,9 @@ def dedupe(
     """Find the duplicates of a corpus; gives the summary that is also in ``summary.json``.
 
     Args:
-        model: model folder.
+        model: model folder, or its URL.
         records: file, folder, glob or URL.
-        out: run folder to write.
+        out: run folder to write, or its URL.
         max_distance: flag pairs up to here, in margin units, by the distance alone.
         min_precision: flag as far as this precision can be promised; refused where it cannot.
         min_recall: flag as far as this recall asks for, if it can be promised.
@@ -66,7 +65,8 @@ def run_job(
     one_to_one: bool,
 ) -> dict[str, Any]:
     """The stages of a run, which dedupe and link share; ``right`` is the second corpus of a link."""
-    check_writable(Path(out).absolute())
+    check_writable(out)
+    place, model = model, str(local_folder(model, "model"))  # one model for all stages, whatever the URL holds later
     encoder = stages.load_encoder(model)
     judge = threshold.judge(encoder)  # a threshold that cannot be had is refused before any work
     sources = [Records.open(path, id_column) for path in (left, right) if path is not None]
@@ -113,11 +113,11 @@ def run_job(
             "evaluation": {**_figures(evaluation), "promises": kept_promises(matched, evaluation)}
             if evaluation
             else None,
-            "model": model,
+            "model": place,
             "records_path": left if right is None else f"{left} and {right}",
             "seconds": {name: facts["seconds"] for name, facts in done.items()},
         }
-        done["report"] = stage_tasks.finish(run, summary, model, sources[0], sources[1] if right is not None else None)
+        done["report"] = stage_tasks.finish(run, summary, place, sources[0], sources[1] if right is not None else None)
         shutil.rmtree(work)
         settings = {**asdict(threshold), "one_to_one": one_to_one}
         manifest = {

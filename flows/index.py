@@ -1,6 +1,5 @@
 """Flow ``index``: a corpus to an index folder that answers queries."""
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -10,7 +9,7 @@ from flows.dedupe import inputs_of
 from pipeline import stages
 from pipeline.index import IndexKind
 from pipeline.records import Records
-from siamese.folders import check_writable, new_folder, write_manifest
+from siamese.folders import MANIFEST, check_writable, local_folder, new_folder, write_manifest
 
 
 @flow
@@ -18,16 +17,17 @@ def index(model: str, records: str, out: str, *, kind: str = "auto", id_column: 
     """Embed a corpus and index it.
 
     Args:
-        model: model folder.
+        model: model folder, or its URL.
         records: file, folder, glob or URL.
-        out: index folder to write.
+        out: index folder to write, or its URL.
         kind: auto, flat, ivf or ivfpq.
         id_column: the records' id.
 
     Raises:
         SiameseError: the input does not do, or ``out`` cannot be written.
     """
-    check_writable(Path(out).absolute())
+    check_writable(out)
+    model = str(local_folder(model, "model"))
     contents = stages.load_encoder(model).verifier is not None
     IndexKind(kind)  # refused before any work
     source = Records.open(records, id_column)
@@ -36,5 +36,6 @@ def index(model: str, records: str, out: str, *, kind: str = "auto", id_column: 
         built = stage_tasks.build_index(model, folder, kind)
         facts = stages.complete_index(model, folder)
         manifest = {**facts, "inputs": inputs_of(source), "stages": {"embed": embedded, "index": built}}
-        write_manifest(folder, "index", manifest)
+        dated = frozenset({f"{stages.MODEL}/{MANIFEST}"})
+        write_manifest(folder, "index", manifest, unsigned=dated)
     return {"index_folder": out, **facts, "stages": manifest["stages"]}

@@ -96,7 +96,7 @@ def indexed(result: dict[str, Any]) -> None:
     )
 
 
-def run(summary: dict[str, Any], folder: Path, records: str | None = None) -> None:
+def run(summary: dict[str, Any], folder: str, records: str | None = None) -> None:
     from pipeline.stages import headline
 
     rows = [
@@ -128,10 +128,10 @@ def run(summary: dict[str, Any], folder: Path, records: str | None = None) -> No
                 f"B-cubed precision {clusters['precision']:.3f}, recall {clusters['recall']:.3f}, F1 {clusters['f1']:.3f}",
             )
         )
-    rows.append(("report", str(folder / "report.html")))
+    rows.append(("report", f"{folder.rstrip('/')}/report.html"))
     _figures(f"[bold]{headline(summary)}[/bold]", rows)
     if records:
-        examples(folder, records)
+        examples(Path(folder), records)
 
 
 def verified(result: dict[str, Any]) -> None:
@@ -220,7 +220,7 @@ def audited(result: dict[str, Any], run: str) -> None:
     ]
     if result["recall_is_of"] == "all pairs":
         rows.append(("recall, of the pairs written", share(result["recall_of_written"], no_recall)))
-    rows.append(("kept in", str(Path(run) / "audit.json")))
+    rows.append(("kept in", f"{run.rstrip('/')}/audit.json"))
     _figures(f"[bold]The run {run}, at {sure} confidence[/bold]", rows)
 
 

@@ -1,7 +1,6 @@
 """Flow ``train``: records and labelled pairs to a model folder."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
@@ -34,7 +33,7 @@ def train(
     Args:
         records: file, folder, glob or URL of the records.
         pairs: file of left_id, right_id, label and, if it is split already, split.
-        out: model folder to write.
+        out: model folder to write, or its URL.
         tower: ngram, lstm or transformer, with its own settings in ``tower_settings``.
         kinds: kinds of columns set by hand, such as ``{"sku": "code", "comment": "ignore"}``.
         config: how to train.
@@ -44,7 +43,7 @@ def train(
     Raises:
         SiameseError: the input does not do, or ``out`` cannot be written.
     """
-    check_writable(Path(out).absolute())
+    check_writable(out)
     return fit(records, pairs, out, tower, tower_settings, kinds, config or TrainingConfig(), id_column, strict)
 
 

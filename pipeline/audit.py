@@ -13,7 +13,7 @@ from pipeline.sheet import disarm, lay_out, read_sheet
 from pipeline.strata import Kind, Strata
 from pipeline.tables import check_table, write_table
 from siamese.errors import DataError, OutputError, SettingsError
-from siamese.folders import AUDIT, check_manifest, write_json
+from siamese.folders import AUDIT, check_manifest, edited_folder, local_folder, write_json
 from siamese.promise import pairs_needed
 
 
@@ -69,7 +69,7 @@ def draw_audit(run: str, out: Path, *, sample: int = 200, seed: int = 0, confide
     """Draw pairs of a finished run and lay them out for a person: records side by side, in random order, with an empty label.
 
     Args:
-        run: run folder.
+        run: run folder, or its URL.
         out: Parquet or CSV file to write; it must be new, or judgements could be lost.
         sample: pairs to draw; all, where the run has fewer.
         confidence: for what the sample can show.
@@ -84,7 +84,7 @@ def draw_audit(run: str, out: Path, *, sample: int = 200, seed: int = 0, confide
     check_table(out, ".csv", ".parquet")
     if out.exists():
         raise OutputError(f"'{out}' is there already, perhaps with judgements in it: give --out another name")
-    folder = Path(run)
+    folder = local_folder(run, "run")
     manifest, strata = check_manifest(folder, "run"), Strata.of_run(folder)
     if len(strata.of_pair) == 0:
         raise DataError(f"the run '{run}' has no pairs: there is nothing to judge")
@@ -127,7 +127,7 @@ def read_audit(run: str, judged: str, *, confidence: float = 0.95, labels: Path 
     _check_confidence(confidence)
     if labels is not None:
         check_table(labels, ".parquet", ".csv")
-    folder = Path(run)
+    folder = local_folder(run, "run")
     manifest, strata = check_manifest(folder, "run"), Strata.of_run(folder)
     sheet = read_sheet(judged, folder, manifest, strata)
     known = sheet[sheet["label"].notna()]
@@ -137,7 +137,8 @@ def read_audit(run: str, judged: str, *, confidence: float = 0.95, labels: Path 
     if labels is not None:
         _write_labels(known, strata, labels)
     try:
-        write_json(folder / AUDIT, audit.to_dict())
+        with edited_folder(run, "run") as folder:
+            write_json(folder / AUDIT, audit.to_dict())
     except OSError as error:
         raise OutputError(f"cannot write '{folder / AUDIT}': {error.strerror or error}") from error
     return audit

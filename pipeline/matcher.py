@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from pipeline.scoring import score_rows
 from pipeline.stages import open_index
 from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError, SettingsError
+from siamese.folders import Place
 from siamese.pairs import Pairs
 from siamese.schema import as_table
 
@@ -41,16 +40,17 @@ class Matcher:
     index: VectorIndex
 
     @classmethod
-    def load(cls, folder: str | PathLike[str], model: str | PathLike[str] | None = None) -> "Matcher":
+    def load(cls, folder: Place, model: Place | None = None) -> "Matcher":
         """Open an index folder.
 
         Args:
+            folder: path, or a URL that fsspec knows.
             model: the model to query with; the index's own copy when None.
 
         Raises:
             ArtifactError: something is damaged, or the index was built by another model.
         """
-        return cls(*open_index(Path(folder), None if model is None else str(model)))
+        return cls(*open_index(folder, model))
 
     @cached_property
     def judge(self) -> Judge:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from siamese.errors import DataError
+from siamese.errors import DataError, SiameseError, reason
 from siamese.schema import as_table
 
 BATCH_RECORDS = 65_536
@@ -155,11 +155,11 @@ def read_batches(filesystem: Filesystem, file: str, columns: list[str] | None = 
     """
     reader = {"parquet": _parquet, "csv": _csv, "json": _json}[_format(file)]
     try:
-        with filesystem.open(file, "rb", compression="infer") as stream:
-            for table in reader(stream):
+        with _opened(filesystem, file) as stream:
+            for table in reader(stream, columns):
                 yield table if columns is None else pa.table({name: _column(table, name) for name in columns})
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, ValueError) as error:
-        raise DataError(f"'{file}' is not a whole {_format(file).upper()} file: {_reason(error)}") from error
+        raise DataError(f"'{file}' is not a whole {_format(file).upper()} file: {reason(error)}") from error
 
 
 def read_table(path: str) -> pa.Table:
@@ -180,9 +180,12 @@ def _find(path: str) -> tuple[Filesystem, list[str]]:
     """The filesystem of a path or URL, and the files there."""
     try:
         filesystem, inner = fsspec.core.url_to_fs(path)
+        filesystem.invalidate_cache()  # a process that lives long sees new files
         return filesystem, _files_of(filesystem, inner, path)
-    except (OSError, ValueError, ImportError) as error:
-        raise DataError(f"cannot open '{path}': {_reason(error)}") from error
+    except SiameseError:
+        raise
+    except Exception as error:  # every filesystem has errors of its own kinds
+        raise DataError(f"cannot open '{path}': {reason(error)}") from error
 
 
 def _files_of(filesystem: Filesystem, inner: str, path: str) -> list[str]:
@@ -200,6 +203,20 @@ def _files_of(filesystem: Filesystem, inner: str, path: str) -> list[str]:
     return files
 
 
+def _opened(filesystem: Filesystem, file: str) -> BinaryIO:
+    """A file to read. Of Parquet only the parts asked for are fetched; other formats are read ahead.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
+    how = {"cache_type": "none"} if _format(file) == "parquet" else {"compression": "infer"}
+    try:
+        stream: BinaryIO = filesystem.open(file, "rb", **how)
+    except Exception as error:  # every filesystem has errors of its own kinds
+        raise DataError(f"cannot open '{file}': {reason(error)}") from error
+    return stream
+
+
 def _format(file: str, known: bool = True) -> str:
     name = file.lower()
     for suffix in COMPRESSED:
@@ -215,22 +232,25 @@ def _format(file: str, known: bool = True) -> str:
 def _header(filesystem: Filesystem, file: str) -> list[str]:
     if _format(file) == "parquet":
         try:
-            with filesystem.open(file, "rb") as stream:
+            with _opened(filesystem, file) as stream:
                 return list(pq.read_schema(stream).names)
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"'{file}' is not a whole PARQUET file: {_reason(error)}") from error
+            raise DataError(f"'{file}' is not a whole PARQUET file: {reason(error)}") from error
     if _format(file) == "csv":
         return next((table.column_names for table in read_batches(filesystem, file)), [])
     # A JSON line names only the fields that it has: all lines are needed to know all fields.
     return list(dict.fromkeys(name for table in read_batches(filesystem, file) for name in table.column_names))
 
 
-def _parquet(stream: BinaryIO) -> Iterator[pa.Table]:
-    for batch in pq.ParquetFile(stream).iter_batches(BATCH_RECORDS):
+def _parquet(stream: BinaryIO, columns: list[str] | None) -> Iterator[pa.Table]:
+    file = pq.ParquetFile(stream)
+    if columns is not None:
+        columns = [name for name in file.schema_arrow.names if name in columns]
+    for batch in file.iter_batches(BATCH_RECORDS, columns=columns):
         yield pa.Table.from_batches([batch])
 
 
-def _csv(stream: BinaryIO) -> Iterator[pa.Table]:
+def _csv(stream: BinaryIO, _: list[str] | None) -> Iterator[pa.Table]:
     """Every column is text: a postcode keeps its leading zero."""
     head = pyarrow.csv.open_csv(stream, read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK)).schema.names
     stream.seek(0)
@@ -256,7 +276,7 @@ def _csv(stream: BinaryIO) -> Iterator[pa.Table]:
         yield reader.schema.empty_table()
 
 
-def _json(stream: BinaryIO) -> Iterator[pa.Table]:
+def _json(stream: BinaryIO, _: list[str] | None) -> Iterator[pa.Table]:
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(stream, 1):
         if not line.strip():
@@ -264,7 +284,7 @@ def _json(stream: BinaryIO) -> Iterator[pa.Table]:
         try:
             row = json.loads(line)
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"line {number} is not JSON ({_reason(error)})") from error
+            raise ValueError(f"line {number} is not JSON ({reason(error)})") from error
         if not isinstance(row, dict):
             raise ValueError(f"line {number} is {type(row).__name__}, expected an object")
         rows.append({name: json.dumps(v) if isinstance(v, dict | list) else v for name, v in row.items()})
@@ -279,9 +299,3 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     return (
         table[name] if name in table.column_names else pa.chunked_array([pa.nulls(table.num_rows, pa.large_string())])
     )
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of an error, without the sentence end."""
-    text = str(error) or type(error).__name__
-    return text.splitlines()[0].strip().rstrip(".")

@@ -33,7 +33,7 @@ from pipeline.records import Records
 from pipeline.report import pick_examples, write_report
 from siamese.encoder import SiameseEncoder
 from siamese.errors import ArtifactError
-from siamese.folders import check_manifest, read_json, write_json, write_manifest
+from siamese.folders import Place, check_manifest, edited_folder, local_folder, read_json, write_json, write_manifest
 from siamese.prior import Histogram
 from siamese.schema import as_text
 
@@ -42,9 +42,9 @@ FACTS, EDGES = "facts.json", "edges.npz"  # between stages only
 MODEL = "model"
 
 
-def load_encoder(model: str | Path) -> SiameseEncoder:
+def load_encoder(model: Place) -> SiameseEncoder:
     """A model, read once however many stages of a process ask for it."""
-    path = Path(model).absolute()
+    path = local_folder(model, "model").absolute()
     manifest = path / "manifest.json"
     return _load_encoder(path, manifest.stat().st_mtime_ns if manifest.is_file() else 0)
 
@@ -80,17 +80,18 @@ def complete_index(model: str, folder: Path) -> dict[str, Any]:
     return {"index": facts, "model": load_encoder(model).fingerprint}
 
 
-def open_index(folder: Path, model: str | None = None) -> tuple[SiameseEncoder, Corpus, VectorIndex]:
+def open_index(place: Place, model: Place | None = None) -> tuple[SiameseEncoder, Corpus, VectorIndex]:
     """An index folder with its encoder.
 
     Raises:
         ArtifactError: it is damaged, or was built by another model than the one given.
     """
+    folder = local_folder(place, "index")
     manifest = check_manifest(folder, "index")
     encoder = load_encoder(model or folder / MODEL)
     if encoder.fingerprint != manifest["model"]:
         raise ArtifactError(
-            f"the index '{folder}' was built by another model (fingerprint {manifest['model'][:12]}, "
+            f"the index '{place}' was built by another model (fingerprint {manifest['model'][:12]}, "
             f"'{model or folder / MODEL}' has {encoder.fingerprint[:12]}): make the index again with this model"
         )
     corpus = Corpus.open(folder, encoder.dim)
@@ -278,14 +279,15 @@ def count_rows(path: Path) -> int:
     return pq.ParquetFile(path).metadata.num_rows
 
 
-def rewrite_report(run: Path) -> None:
+def rewrite_report(place: Place) -> None:
     """Write ``report.html`` again from the files of a run and its corpus.
 
     Raises:
         ArtifactError: the run is damaged; DataError: its records are gone.
     """
-    manifest = check_manifest(run, "run")
-    sources = [Records.open(each["path"], manifest["settings"]["id_column"]) for each in manifest["inputs"]]
-    write_summary(run, read_json(run / SUMMARY), sources[0], sources[1] if len(sources) > 1 else None)
-    kept = {name: manifest[name] for name in ("model", "settings", "inputs", "outputs", "stages")}
-    write_manifest(run, "run", kept)
+    with edited_folder(place, "run") as run:
+        manifest = check_manifest(run, "run")
+        sources = [Records.open(each["path"], manifest["settings"]["id_column"]) for each in manifest["inputs"]]
+        write_summary(run, read_json(run / SUMMARY), sources[0], sources[1] if len(sources) > 1 else None)
+        kept = {name: manifest[name] for name in ("model", "settings", "inputs", "outputs", "stages")}
+        write_manifest(run, "run", kept)

@@ -1,8 +1,6 @@
 """The encoder: a trained tower with all that its distances mean; the artifact that is saved and loaded."""
 
 from dataclasses import dataclass, field
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from siamese.calibration import Calibration
 from siamese.distances import Energy, distance
 from siamese.errors import ArtifactError
-from siamese.folders import check_manifest, new_folder, read_json, write_json, write_manifest
+from siamese.folders import Place, check_manifest, local_folder, new_folder, read_json, write_json, write_manifest
 from siamese.schema import Schema, as_table
 from siamese.settings import TrainingConfig
 from siamese.towers import TOWERS, Tower, build_tower
@@ -95,8 +93,11 @@ class SiameseEncoder:
         """Distances in units of the margin: 0 identical, 1 as far as training pushes imposites."""
         return np.asarray(distances, np.float64) / self.margin
 
-    def save(self, out: str | PathLike[str]) -> None:
+    def save(self, out: Place) -> None:
         """Write the model folder, whole or not at all.
+
+        Args:
+            out: path, or a URL that fsspec knows.
 
         Raises:
             OutputError: it cannot be written there.
@@ -127,13 +128,16 @@ class SiameseEncoder:
         self.fingerprint = manifest["fingerprint"]
 
     @classmethod
-    def load(cls, folder: str | PathLike[str]) -> "SiameseEncoder":
+    def load(cls, folder: Place) -> "SiameseEncoder":
         """Read a model folder, checked against its manifest.
+
+        Args:
+            folder: path, or a URL that fsspec knows.
 
         Raises:
             ArtifactError: it is damaged, of another format version, or no model.
         """
-        folder = Path(folder)
+        folder = local_folder(folder, "model")
         manifest = check_manifest(folder, "model")
         description = read_json(folder / ENCODER)
         try:

@@ -26,3 +26,9 @@ class ArtifactError(SiameseError):
 
 class OutputError(SiameseError):
     """A result that cannot be written where it was asked for."""
+
+
+def reason(error: BaseException) -> str:
+    """The first line of another's error, without the sentence end."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.splitlines()[0].strip().rstrip(".")

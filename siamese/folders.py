@@ -1,9 +1,9 @@
 """Folders that appear whole or not at all, with a manifest that says what is in them."""
 
-import hashlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,21 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from siamese.errors import ArtifactError, OutputError
+from siamese.manifest import AUDIT, FORMAT_VERSION, MANIFEST, check_kind, fingerprint, is_ours, sha256
+from siamese.remote import RemoteFolder, is_url
 
-FORMAT_VERSION = 2
-MANIFEST = "manifest.json"
-AUDIT = "audit.json"  # written into a finished run, and again: its manifest says nothing of it and stays valid
+Place = str | os.PathLike[str]  # a path, or a URL that fsspec knows
 
 
 @contextmanager
-def new_folder(out: str | os.PathLike[str]) -> Iterator[Path]:
+def new_folder(out: Place) -> Iterator[Path]:
     """A folder to write into, which takes the place of ``out`` when the block ends, and vanishes when it fails.
 
     Raises:
         OutputError: ``out`` cannot be written, or is something that we did not write (it would be lost).
     """
-    out = Path(out).absolute()
     check_writable(out)
+    if is_url(out):
+        with _uploaded(RemoteFolder(os.fspath(out))) as staging:
+            yield staging
+        return
+    out = Path(out).absolute()
     staging = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.partial"
     try:
         staging.mkdir()
@@ -37,8 +41,54 @@ def new_folder(out: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def check_writable(out: Path) -> None:
-    """Refuse an output place before any work is done for it."""
+@contextmanager
+def edited_folder(place: Place, kind: str) -> Iterator[Path]:
+    """A finished folder to write files of: itself or, of one at a URL, a copy that is put there when the block ends.
+
+    Raises:
+        ArtifactError: there is no whole one of this kind.
+        OutputError: it cannot be written.
+    """
+    folder = local_folder(place, kind)
+    if not is_url(place):
+        yield folder
+        return
+    with _uploaded(RemoteFolder(os.fspath(place)), read_json(folder / MANIFEST)["files"]) as staging:
+        shutil.copytree(folder, staging, dirs_exist_ok=True)
+        yield staging
+
+
+@contextmanager
+def _uploaded(remote: RemoteFolder, intact: dict[str, str] | None = None) -> Iterator[Path]:
+    """A folder to write into, which is put at its URL when the block ends."""
+    staging = Path(tempfile.mkdtemp(prefix="siamese-"))
+    try:
+        yield staging
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    remote.put(staging, intact)  # where this fails, the work is not lost: the sentence says where it lies
+    shutil.rmtree(staging, ignore_errors=True)
+
+
+def local_folder(place: Place, kind: str) -> Path:
+    """A finished folder as a path: as it is, or fetched from its URL into the cache.
+
+    Raises:
+        ArtifactError: at the URL there is no whole one of this kind. (A path is looked at by those that read it.)
+    """
+    return RemoteFolder(os.fspath(place)).fetch(kind) if is_url(place) else Path(place)
+
+
+def check_writable(out: Place) -> None:
+    """Refuse an output place before any work is done for it.
+
+    Raises:
+        OutputError: it cannot be written, or holds what we did not write.
+    """
+    if is_url(out):
+        return RemoteFolder(os.fspath(out)).check_writable()
+    out = Path(out).absolute()
     if out.exists() and not out.is_dir():
         raise OutputError(f"cannot write to '{out}': it is a file, expected a folder to make")
     if out.is_dir() and any(out.iterdir()) and not _is_ours(out):
@@ -55,12 +105,10 @@ def check_writable(out: Path) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether the folder has a manifest, and one of ours: web pages and browser extensions have files of this name too."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return is_ours(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return False
-    return isinstance(manifest, dict) and {"format", "format_version", "files"} <= manifest.keys()
 
 
 def publish(staging: Path, out: Path) -> None:
@@ -113,16 +161,6 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(f"'{path}' cannot be read ({error}): make the folder again") from error
 
 
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def fingerprint(digests: dict[str, str]) -> str:
-    """One digest for a folder: of its files' names and digests."""
-    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
-
-
 def write_manifest(
     folder: Path, kind: str, content: dict[str, Any], *, unsigned: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
@@ -133,7 +171,9 @@ def write_manifest(
         content: what else the manifest says.
         unsigned: files that say nothing of what the folder does (metrics), left out of its fingerprint.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST, AUDIT))
+    files = sorted(
+        path for path in folder.rglob("*") if path.is_file() and path not in (folder / MANIFEST, folder / AUDIT)
+    )
     digests = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
     manifest = {
         "format": kind,
@@ -157,16 +197,7 @@ def check_manifest(folder: Path, kind: str) -> dict[str, Any]:
     if not folder.is_dir():
         raise ArtifactError(f"there is no {kind} folder at '{folder}'")
     manifest = read_json(folder / MANIFEST)
-    found = manifest.get("format") if isinstance(manifest, dict) else None
-    if found != kind:
-        raise ArtifactError(f"'{folder}' holds {_a(found or 'folder of another kind')}, expected {_a(kind)}")
-    if manifest.get("format_version") != FORMAT_VERSION:
-        raise ArtifactError(
-            f"the {kind} '{folder}' has format version {manifest.get('format_version')}, this version of siamese reads {FORMAT_VERSION}: "
-            f"make the {kind} again, or install the version of siamese that made it"
-        )
-    if not isinstance(manifest.get("files"), dict) or not isinstance(manifest.get("fingerprint"), str):
-        raise ArtifactError(f"'{folder / MANIFEST}' is damaged (it lists no files): make the {kind} again")
+    check_kind(manifest, folder, kind)
     for name, digest in manifest["files"].items():
         path = folder / name
         if not path.is_file():
@@ -176,10 +207,6 @@ def check_manifest(folder: Path, kind: str) -> dict[str, Any]:
                 f"'{path}' was changed or damaged since the {kind} was made (its sha256 differs): make the {kind} again"
             )
     return manifest
-
-
-def _a(kind: str) -> str:
-    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
 def library_versions() -> dict[str, str]:
