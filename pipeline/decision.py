@@ -124,7 +124,7 @@ class Threshold:
             prior = estimate_prior(calibration, candidates, min(cut, _region(calibration)), 1 - error / 2)
         if not promised:
             weight = prior.imposite_weight if prior else 1.0
-            limit = min(calibration.evidence.best_f1(weight), cut)
+            limit = min(calibration.best_f1(weight), cut)
             return Decision(calibration, limit, prior, (), "best F1 on held-out pairs")
         promises = []
         if self.min_precision is not None:

@@ -68,11 +68,6 @@ class Evidence(BaseModel):
         """What each threshold gives, an imposite counting as so many."""
         return Curve.of(*self.arrays, imposite_weight)
 
-    def best_f1(self, imposite_weight: float = 1.0) -> float:
-        """The threshold with the best F1, where there are so many imposites to each of these."""
-        curve = self.curve(imposite_weight)
-        return curve.between(int(np.argmax(np.where(np.isfinite(curve.distances), curve.f1, -1.0))))
-
     def independent(self, label: int) -> float:
         """How many independent pairs those of a label are worth."""
         chosen = self.arrays[1] == label

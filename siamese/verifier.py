@@ -150,7 +150,11 @@ class Verifier:
             linear,
             tuple(mean_weights(np.sum(list(losses.values()), axis=0), JUDGES).tolist()),
             Calibration.fit(
-                reached[evidence], is_match[evidence], comparison.left[evidence], comparison.right[evidence]
+                reached[evidence],
+                is_match[evidence],
+                comparison.left[evidence],
+                comparison.right[evidence],
+                are_doubts=True,
             ),
             candidate_distance,
             max(NEIGHBOURS, crowded),
