@@ -66,6 +66,11 @@ class Threshold:
     confidence: float = 0.95
     verifier: bool = True
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing but the best F1 is asked for."""
+        return self.max_distance is None and self.min_precision is None and self.min_recall is None
+
     def check(self) -> None:
         """Raises SettingsError: two thresholds are given, or one is out of range."""
         if self.max_distance is not None:

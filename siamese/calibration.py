@@ -56,14 +56,14 @@ class Calibration(BaseModel):
         Raises:
             DataError: a class is missing.
         """
-        evidence = Evidence.of(scores, is_match, left, right)
+        evidence = Evidence.of(scores, is_match, left, right, are_doubts=are_doubts)
         values, labels = evidence.arrays
         if len(np.unique(labels[np.isfinite(values)])) < 2:
             raise DataError(
                 f"calibration needs genuine and imposite pairs held out of training, and got {len(labels)} pairs of one class: "
                 "label more pairs, or give the pairs file a 'split' column with both classes in 'valid'"
             )
-        log_odds = LogOdds.fit(evidence, are_doubts=are_doubts)
+        log_odds = LogOdds.fit(evidence)
         return cls(log_odds=log_odds, max_distance=_best_f1(log_odds, evidence), evidence=evidence)
 
     def best_f1(self, imposite_weight: float = 1.0) -> float:

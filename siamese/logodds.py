@@ -33,7 +33,7 @@ class LogOdds(BaseModel):
     loss: dict[str, float] = {}
 
     @classmethod
-    def fit(cls, evidence: Evidence, *, are_doubts: bool = False) -> Self:
+    def fit(cls, evidence: Evidence) -> Self:
         """Fit on all pairs whose score is finite.
 
         The kind is chosen by cross-validated log-loss: the simplest within a standard error of the best (Breiman et al. 1984). Pairs that
@@ -41,13 +41,12 @@ class LogOdds(BaseModel):
 
         Args:
             evidence: pairs of both labels.
-            are_doubts: whether the scores are minus log-odds, which may do as they come.
         """
         scores, labels = evidence.arrays
         known = np.isfinite(scores)
         scores, labels = scores[known], labels[known]
         rarer = min(labels.sum(), len(labels) - labels.sum())
-        kinds: list[Kind] = ["given"] if are_doubts and rarer >= FOLDS else []
+        kinds: list[Kind] = ["given"] if evidence.are_doubts and rarer >= FOLDS else []
         kinds += ["logistic"] if rarer < FOLDS else ["logistic", "beta"]
         kinds += ["isotonic"] if rarer >= ISOTONIC_MATCHES else []
         losses = {name: _held_out_losses(name, scores, labels) for name in kinds} if len(kinds) > 1 else {}

@@ -128,7 +128,7 @@ def run(tmp_path, monkeypatch):
     stages.embed("m", str(tmp_path / "records.parquet"), "record_id", tmp_path / "left")
     stages.build_index("m", tmp_path / "left")
     stages.match("m", folder, tmp_path / "left", None, Threshold(min_precision=0.8))
-    (folder / "edges.npz").unlink()
+    (folder / "groups.npy").unlink()
     sign(folder)
     return folder
 
