@@ -32,7 +32,8 @@ def of_winners(calibration: Calibration) -> Calibration:
     kept = np.union1d(known[won], np.flatnonzero(~np.isfinite(scores)))
     if len(np.unique(labels[known[won]])) < 2:
         return calibration
-    return Calibration.fit(scores[kept], labels[kept], np.array(evidence.left)[kept], np.array(evidence.right)[kept])
+    left, right = np.array(evidence.left)[kept], np.array(evidence.right)[kept]
+    return Calibration.fit(scores[kept], labels[kept], left, right, are_doubts=evidence.are_doubts)
 
 
 def one_to_one(pairs: RowPairs, allowed: NDArray[np.bool_], reward: NDArray[np.float64]) -> NDArray[np.bool_]:

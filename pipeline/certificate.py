@@ -161,8 +161,8 @@ def verify_run(run: Path) -> dict[str, Any]:
     said = Certificate.read(run)
     if said.model != manifest["model"]:
         raise ArtifactError(f"the certificate of '{run}' is of another model ({said.model[:12]}): make the run again")
-    scores, labels = said.evidence.arrays
-    calibration = Calibration.fit(scores, labels, said.evidence.left, said.evidence.right)
+    evidence = said.evidence
+    calibration = Calibration.fit(*evidence.arrays, evidence.left, evidence.right, are_doubts=evidence.are_doubts)
     candidates = Histogram(tuple(said.candidates["scores"]), tuple(said.candidates["counts"]))
     threshold = Threshold(**said.asked)
     cut = math.inf if said.cut is None else said.cut
@@ -181,14 +181,14 @@ def verify_run(run: Path) -> dict[str, Any]:
                 f"the certificate of '{run}' does not follow from its evidence: '{name}' is {getattr(said, name)}, and comes out as {value}"
             )
     flagged = beyond = 0
-    one_to_one = manifest["settings"]["one_to_one"]
+    some_let_go = manifest["settings"]["one_to_one"] or threshold.is_free  # by assignment, or by linkage
     for batch in pq.ParquetFile(run / PAIRS).iter_batches(columns=["score", "is_match"]):
         score = batch["score"].to_numpy(zero_copy_only=False)
         is_match = batch["is_match"].to_numpy(zero_copy_only=False)
         scored = ~np.isnan(score)
         flagged += int((is_match & scored).sum())
         wrong = is_match & (score > decision.limit)
-        if not one_to_one:
+        if not some_let_go:
             wrong |= scored & ~is_match & (score <= decision.limit)
         beyond += int((wrong & scored).sum())
     if beyond:
@@ -200,7 +200,7 @@ def verify_run(run: Path) -> dict[str, Any]:
         "kind": said.kind,
         "promises": said.headline()["promises"],
         "flagged": flagged,
-        "evidence": {"pairs": len(said.evidence), "matches": sum(said.evidence.is_match)},
+        "evidence": {"pairs": len(evidence), "matches": sum(evidence.is_match)},
         "assumptions": list(said.assumptions),
         # Of pairs drawn from this very run with known weights: no assumption but that people judged them rightly.
         "audit": read_json(run / AUDIT) if (run / AUDIT).is_file() else None,

@@ -66,6 +66,11 @@ class Threshold:
     confidence: float = 0.95
     verifier: bool = True
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing but the best F1 is asked for."""
+        return self.max_distance is None and self.min_precision is None and self.min_recall is None
+
     def check(self) -> None:
         """Raises SettingsError: two thresholds are given, or one is out of range."""
         if self.max_distance is not None:
@@ -124,7 +129,7 @@ class Threshold:
             prior = estimate_prior(calibration, candidates, min(cut, _region(calibration)), 1 - error / 2)
         if not promised:
             weight = prior.imposite_weight if prior else 1.0
-            limit = min(calibration.evidence.best_f1(weight), cut)
+            limit = min(calibration.best_f1(weight), cut)
             return Decision(calibration, limit, prior, (), "best F1 on held-out pairs")
         promises = []
         if self.min_precision is not None:

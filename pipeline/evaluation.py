@@ -165,7 +165,7 @@ def where_lost(
         "beyond_the_search": far,
         "not_proposed_by_the_index": ~far & ~refused & ~missed.written,
         "refused": ~far & refused,
-        "matched_to_another": ~far & ~refused & missed.written,  # one-to-one
+        "matched_to_another": ~far & ~refused & missed.written,  # one-to-one, or in another group
     }
     return {
         name: describe_share(int(lost.sum()), missed.true, missed.independent, 0.95) for name, lost in causes.items()

@@ -38,7 +38,7 @@ from siamese.prior import Histogram
 from siamese.schema import as_text
 
 CLUSTERS, UNIQUE, SUMMARY = "clusters.parquet", "unique.parquet", "summary.json"
-FACTS, EDGES = "facts.json", "edges.npz"  # between stages only
+FACTS, GROUPS = "facts.json", "groups.npy"  # between stages only
 MODEL = "model"
 
 
@@ -140,6 +140,15 @@ def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_on
     judgement = decision.judge(candidates.scores)
     if worth is not None:
         judgement = replace(judgement, is_match=one_to_one(candidates.pairs, judgement.is_match, worth))
+    # One-to-one ties records, not contents.
+    sizes = [len(c.ids if worth is not None else c.embeddings) for c in (left_corpus, right_corpus) if c is not None]
+    left_rows, right_rows = candidates.pairs.left, candidates.pairs.right + sum(sizes[:-1])
+    tied = judgement.is_match
+    group, parted = components(left_rows[tied], right_rows[tied], sum(sizes)), 0
+    if right_corpus is None:  # across two corpora, pairs of one side are no candidates
+        group, parted = split_loose(group, left_rows, right_rows, judgement.probability, tied)
+        if threshold.is_free:  # else what was asked for is of pairs one by one
+            judgement = replace(judgement, is_match=tied & (group[left_rows] == group[right_rows]))
     with PairWriter(run, encoder, left_corpus, right_corpus) as writer:
         if right_corpus is None:
             writer.write_equal_contents(float(encoder.calibration.probability(0.0, decision.imposite_weight)))
@@ -150,19 +159,14 @@ def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_on
     candidates.refused.write(run, encoder, left_corpus, right_corpus, decision)
     certificate = Certificate.of(threshold, judge, decision, histogram, encoder.fingerprint, plan)
     certificate.write(run)
-    np.savez(
-        work / EDGES,
-        left=candidates.pairs.left,
-        right=candidates.pairs.right,
-        probability=judgement.probability,
-        is_match=judgement.is_match,
-    )
+    np.save(work / GROUPS, group)
     return {
         "pairs": writer.pairs,
         "matches": writer.matches,
         "review": writer.review,
         "expected_precision": writer.expected / writer.matches if writer.matches else None,
         "looked_at": candidates.looked_at,
+        "parted_components": parted,
         **decision.describe(judge),
         **certificate.headline(),
     }
@@ -173,16 +177,7 @@ def cluster(model: str, run: Path, work: Path, records: Records, one_to_one_only
     encoder = load_encoder(model)
     sides = proposing.Sides(encoder, work)
     right, corpora = sides.right, [each for each in (sides.left, sides.right) if each is not None]
-    with np.load(work / EDGES) as saved:
-        edges = {name: saved[name] for name in ("left", "right", "probability", "is_match")}
-    # One-to-one ties records, not contents.
-    sizes = [len(corpus.ids if one_to_one_only else corpus.embeddings) for corpus in corpora]
-    shift = sizes[0] if right is not None else 0
-    tied = edges["is_match"]
-    component, parted = components(edges["left"][tied], edges["right"][tied] + shift, sum(sizes)), 0
-    if right is None:  # across two corpora, pairs of one side are no candidates
-        component, parted = split_loose(component, **edges)
-    clusters = cluster_records(encoder, corpora, component, of_records=one_to_one_only)
+    clusters = cluster_records(encoder, corpora, np.load(work / GROUPS), of_records=one_to_one_only)
     table = clusters.table(pa.concat_arrays([corpus.ids for corpus in corpora]))
     if right is not None:
         side = np.repeat(["left", "right"], [len(corpus.ids) for corpus in corpora])
@@ -194,7 +189,6 @@ def cluster(model: str, run: Path, work: Path, records: Records, one_to_one_only
         "clusters": int((clusters.is_representative & (clusters.size > 1)).sum()),
         "duplicates": int((~clusters.is_representative).sum()),
         "largest_cluster": int(clusters.size.max()),
-        "parted_components": parted,
     }
 
 

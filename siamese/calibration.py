@@ -1,6 +1,7 @@
 """Calibration: from a score to a probability and to a decision, learned on pairs held out of training."""
 
 import math
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -31,12 +32,18 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     log_odds: LogOdds
-    max_distance: float  # pairs up to here are flagged: best F1 on the evidence
+    max_distance: float  # pairs up to here are flagged: best F1, as expected on the evidence
     evidence: Evidence
 
     @classmethod
     def fit(
-        cls, scores: ArrayLike, is_match: ArrayLike, left: ArrayLike | None = None, right: ArrayLike | None = None
+        cls,
+        scores: ArrayLike,
+        is_match: ArrayLike,
+        left: ArrayLike | None = None,
+        right: ArrayLike | None = None,
+        *,
+        are_doubts: bool = False,
     ) -> Self:
         """Fit on held-out pairs.
 
@@ -44,18 +51,24 @@ class Calibration(BaseModel):
             scores: (n,) margin distances, or doubts; inf for pairs that no search would bring.
             is_match: (n,) labels.
             left, right: (n,) numbers of the pairs' records; without them every pair counts as independent of the others.
+            are_doubts: whether the scores are minus log-odds, which may do as they come.
 
         Raises:
             DataError: a class is missing.
         """
-        evidence = Evidence.of(scores, is_match, left, right)
+        evidence = Evidence.of(scores, is_match, left, right, are_doubts=are_doubts)
         values, labels = evidence.arrays
         if len(np.unique(labels[np.isfinite(values)])) < 2:
             raise DataError(
                 f"calibration needs genuine and imposite pairs held out of training, and got {len(labels)} pairs of one class: "
                 "label more pairs, or give the pairs file a 'split' column with both classes in 'valid'"
             )
-        return cls(log_odds=LogOdds.fit(evidence), max_distance=evidence.best_f1(), evidence=evidence)
+        log_odds = LogOdds.fit(evidence)
+        return cls(log_odds=log_odds, max_distance=_best_f1(log_odds, evidence), evidence=evidence)
+
+    def best_f1(self, imposite_weight: float = 1.0) -> float:
+        """The threshold with the best F1 expected on the evidence, where there are so many imposites to each of these."""
+        return _best_f1(self.log_odds, self.evidence, imposite_weight)
 
     def probability(self, scores: ArrayLike, imposite_weight: float = 1.0) -> NDArray[np.float64]:
         """(n,) probability that each pair is a match, where each imposite of the evidence stands for so many."""
@@ -68,6 +81,17 @@ class Calibration(BaseModel):
             "matches": sum(self.evidence.is_match),
             "kind": self.log_odds.kind,
         }
+
+
+def _best_f1(log_odds: LogOdds, evidence: Evidence, imposite_weight: float = 1.0) -> float:
+    """By the pairs' probabilities (Lipton, Elkan and Naryanaswamy 2014), for of few labels a single one would move the threshold far."""
+    scores, labels = evidence.arrays
+    expected = np.cumsum(expit(log_odds(scores)))
+    lost = int(labels[~np.isfinite(scores)].sum())
+    curve = evidence.curve(imposite_weight)
+    curve = replace(curve, right=expected[curve.flagged - 1], matches=expected[-1] + lost)
+    f1 = np.where(np.isfinite(curve.distances), curve.f1.round(9), -1.0)  # no rounding error parts equals
+    return curve.between(int(np.argmax(f1)))
 
 
 def pool_evidence(

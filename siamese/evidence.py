@@ -20,6 +20,7 @@ class Evidence(BaseModel):
         scores: (n,) rounded to seven digits, so that a rounding error decides no pair.
         is_match: (n,) labels.
         left, right: (n,) numbers of the pair's records: pairs that share one are not independent.
+        are_doubts: whether the scores are minus log-odds, which may do as they come.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +28,7 @@ class Evidence(BaseModel):
     is_match: tuple[int, ...]
     left: tuple[int, ...]
     right: tuple[int, ...]
+    are_doubts: bool = False
 
     @field_validator("scores", mode="before")
     @classmethod
@@ -39,7 +41,13 @@ class Evidence(BaseModel):
 
     @classmethod
     def of(
-        cls, scores: ArrayLike, is_match: ArrayLike, left: ArrayLike | None = None, right: ArrayLike | None = None
+        cls,
+        scores: ArrayLike,
+        is_match: ArrayLike,
+        left: ArrayLike | None = None,
+        right: ArrayLike | None = None,
+        *,
+        are_doubts: bool = False,
     ) -> Self:
         """Put pairs in order. Without record numbers every pair counts as one of its own."""
         values, labels = np.asarray(scores, np.float64).round(7), np.asarray(is_match, np.int64)
@@ -54,6 +62,7 @@ class Evidence(BaseModel):
             is_match=tuple(labels[order].tolist()),
             left=tuple(one.tolist()),
             right=tuple(other.tolist()),
+            are_doubts=are_doubts,
         )
 
     def __len__(self) -> int:
@@ -67,11 +76,6 @@ class Evidence(BaseModel):
     def curve(self, imposite_weight: float = 1.0) -> Curve:
         """What each threshold gives, an imposite counting as so many."""
         return Curve.of(*self.arrays, imposite_weight)
-
-    def best_f1(self, imposite_weight: float = 1.0) -> float:
-        """The threshold with the best F1, where there are so many imposites to each of these."""
-        curve = self.curve(imposite_weight)
-        return curve.between(int(np.argmax(np.where(np.isfinite(curve.distances), curve.f1, -1.0))))
 
     def independent(self, label: int) -> float:
         """How many independent pairs those of a label are worth."""

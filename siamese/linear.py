@@ -23,8 +23,11 @@ class Linear:
     intercept: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, features: NDArray[np.float32], is_match: NDArray[np.int8]) -> "Linear":
-        """Fit with an L2 penalty on (m, f) features, NaN where there is nothing to compare, and (m,) labels of both classes."""
+    def fit(
+        cls, features: NDArray[np.float32], is_match: NDArray[np.int8], weights: NDArray[np.float64] | None = None
+    ) -> "Linear":
+        """Fit with an L2 penalty on (m, f) features, NaN where there is nothing to compare, (m,) labels of both classes, and the pairs'
+        weights, 1 unless given."""
         from sklearn.impute import SimpleImputer  # a second to import, and only training needs it
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
@@ -32,7 +35,7 @@ class Linear:
         imputer = SimpleImputer(strategy="median", keep_empty_features=True)
         scaler = StandardScaler()
         scaled = scaler.fit_transform(imputer.fit_transform(features.astype(np.float64)))
-        model = LogisticRegression(C=PENALTY, max_iter=1000).fit(scaled, is_match)
+        model = LogisticRegression(C=PENALTY, max_iter=1000).fit(scaled, is_match, weights)
         slope = model.coef_[0] / scaler.scale_
         return cls(imputer.statistics_, slope, model.intercept_ - slope @ scaler.mean_)
 

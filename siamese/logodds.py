@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 
 from siamese.evidence import Evidence
 
-Kind = Literal["logistic", "beta", "isotonic"]
+Kind = Literal["given", "logistic", "beta", "isotonic"]
 FOLDS = 5  # of the evidence, to compare the kinds
 ISOTONIC_MATCHES = 30  # of either class, at least, before steps are tried: fewer cannot show a bend
 
@@ -20,9 +20,10 @@ class LogOdds(BaseModel):
     """Log-odds that never rise with the score.
 
     Attributes:
-        kind: ``logistic`` (Platt 1999); ``beta`` (Kull, Silva Filho and Flach 2017, on the logistic's probability): tails of two slopes;
-            ``isotonic`` (centred: Oron and Flournoy 2017): any falling shape, for many pairs.
-        parameters: logistic: slope, intercept. beta: those, then a, b, c. isotonic: knots' scores, then their log-odds.
+        kind: ``given``: minus the score, which is minus log-odds already; ``logistic`` (Platt 1999); ``beta`` (Kull, Silva Filho and Flach
+            2017, on the logistic's probability): tails of two slopes; ``isotonic`` (centred: Oron and Flournoy 2017): any falling shape,
+            for many pairs.
+        parameters: given and logistic: slope, intercept. beta: those, then a, b, c. isotonic: knots' scores, then their log-odds.
         loss: mean log-loss in nats on held-out pairs of each kind that was tried.
     """
 
@@ -45,7 +46,8 @@ class LogOdds(BaseModel):
         known = np.isfinite(scores)
         scores, labels = scores[known], labels[known]
         rarer = min(labels.sum(), len(labels) - labels.sum())
-        kinds: list[Kind] = ["logistic"] if rarer < FOLDS else ["logistic", "beta"]
+        kinds: list[Kind] = ["given"] if evidence.are_doubts and rarer >= FOLDS else []
+        kinds += ["logistic"] if rarer < FOLDS else ["logistic", "beta"]
         kinds += ["isotonic"] if rarer >= ISOTONIC_MATCHES else []
         losses = {name: _held_out_losses(name, scores, labels) for name in kinds} if len(kinds) > 1 else {}
         chosen = _simplest(losses) if losses else kinds[0]
@@ -176,6 +178,7 @@ def _fit_isotonic(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDA
 
 
 _FITS: dict[str, Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]] = {
+    "given": lambda scores, labels: np.array([-1.0, 0.0]),
     "logistic": _fit_logistic,
     "beta": _fit_beta,
     "isotonic": _fit_isotonic,

@@ -13,15 +13,15 @@ class Curve:
     Attributes:
         distances: (t,) ascending distinct distances; row i flags all pairs up to ``distances[i]``.
         flagged: (t,) pairs flagged.
-        right: (t,) genuine pairs among them.
+        right: (t,) genuine pairs among them, counted or expected.
         matches: genuine pairs in all.
         imposite_weight: how many imposites each one given stands for; 1 where they are as frequent as in the data meant.
     """
 
     distances: NDArray[np.float64]
     flagged: NDArray[np.int64]
-    right: NDArray[np.int64]
-    matches: int
+    right: NDArray
+    matches: float
     imposite_weight: float = 1.0
 
     @classmethod

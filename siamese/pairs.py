@@ -34,6 +34,14 @@ class Pairs:
         """Distinct row numbers, ascending."""
         return np.unique(np.concatenate([self.left, self.right]))
 
+    def record_weights(self) -> NDArray[np.float64]:
+        """(n,) weights in which each record's genuine pairs count about as one, else entities of many records, whose pairs grow with the
+        square of their number, drown the others. An imposite has 1."""
+        genuine = self.is_match == 1
+        ends = np.stack([self.left, self.right])
+        pairs_of = np.bincount(ends[:, genuine].ravel(), minlength=ends.max(initial=-1) + 1)
+        return np.where(genuine, 1 / np.sqrt(np.maximum(pairs_of[ends], 1).prod(axis=0)), 1.0)
+
     def renumber(self, rows: NDArray[np.int64]) -> "Pairs":
         """The pairs in a table of these rows alone (ascending, and every row of the pairs among them)."""
         return Pairs(np.searchsorted(rows, self.left), np.searchsorted(rows, self.right), self.is_match)

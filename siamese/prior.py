@@ -79,13 +79,14 @@ def estimate_prior(
         return Prior(evidence_share, evidence_share, 1.0, 1.0, 0)
     share = _match_share(calibration.log_odds(centres), counts, evidence_share)
     weight = _odds_ratio(evidence_share, share)
+    kind = calibration.log_odds.kind if calibration.log_odds.kind != "given" else "logistic"  # what can be refitted
     random = np.random.default_rng(seed)
     drawn = []
     for _ in range(DRAWS):
         again = random.choice(np.flatnonzero(inside), int(inside.sum()))
         some = float(labels[again].mean())
         if 0 < some < 1:
-            odds = LogOdds.fit_kind(calibration.log_odds.kind, values[again], labels[again])
+            odds = LogOdds.fit_kind(kind, values[again], labels[again])
             found = _match_share(odds(centres), random.multinomial(counts.sum(), counts / counts.sum()), some)
             drawn.append(math.log(_odds_ratio(some, found)))
     spread = float(np.quantile(drawn, confidence)) - float(np.median(drawn)) if drawn else 0.0

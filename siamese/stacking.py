@@ -18,15 +18,19 @@ def weightings(judges: int) -> NDArray[np.float64]:
     return steps / STEPS
 
 
-def log_losses(log_odds: NDArray[np.float64], is_match: NDArray[np.int8]) -> NDArray[np.float64]:
+def log_losses(
+    log_odds: NDArray[np.float64], is_match: NDArray[np.int8], pair_weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """(w,) log loss of the labels, summed over n pairs, under each of :func:`weightings`.
 
     Args:
         log_odds: (judges, n) natural logarithms of the odds of a match, by judges that did not see the labels.
         is_match: (n,) labels.
+        pair_weights: (n,) how many pairs each counts as; 1 unless given.
     """
     towards = log_odds * np.where(is_match == 1, 1.0, -1.0)
-    return np.array([np.logaddexp(0, -(weights @ towards)).sum() for weights in weightings(len(log_odds))])
+    counts = np.ones(len(is_match)) if pair_weights is None else pair_weights
+    return np.array([np.logaddexp(0, -(weights @ towards)) @ counts for weights in weightings(len(log_odds))])
 
 
 def mean_weights(losses: NDArray[np.float64], judges: int) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from siamese.comparison import Comparison, feature_names, feature_signs
 from siamese.errors import SettingsError
 from siamese.folders import read_json, write_json
 from siamese.linear import Linear
+from siamese.pairs import Pairs
 from siamese.profiles import Profiles, word_fields
 from siamese.schema import Schema
 from siamese.stacking import log_losses, mean_weights
@@ -113,6 +114,7 @@ class Verifier:
             SettingsError: LightGBM cannot be loaded.
         """
         learned = np.flatnonzero(folds >= 0)
+        pairs = Pairs(comparison.left, comparison.right, is_match)
         said = np.empty(len(comparison))
         for fold in np.unique(folds):
             here, others = np.flatnonzero(folds == fold), learned[folds[learned] != fold]
@@ -121,7 +123,9 @@ class Verifier:
         signs = [*feature_signs(schema), DISTANCE_SIGN, SAID_SIGN]
 
         def judges(rows: NDArray[np.int64]) -> tuple[tuple[Any, ...], Linear]:
-            return _grow(features[rows], is_match[rows], signs, seed), Linear.fit(features[rows], is_match[rows])
+            weights = pairs.take(rows).record_weights()
+            shown, labels = features[rows], is_match[rows]
+            return _grow(shown, labels, weights, signs, seed), Linear.fit(shown, labels, weights)
 
         log_odds = np.empty((JUDGES, len(comparison)))
         losses = {}
@@ -129,7 +133,7 @@ class Verifier:
             here, others = np.flatnonzero(folds == fold), learned[folds[learned] != fold]
             log_odds[:, here] = _log_odds(*judges(others), features[here])
             if fold >= 0:
-                losses[fold] = log_losses(log_odds[:, here], is_match[here])
+                losses[fold] = log_losses(log_odds[:, here], is_match[here], pairs.take(here).record_weights())
         doubts = np.empty(len(comparison))
         for fold in np.unique(folds):
             by_others = np.sum([losses[other] for other in losses if other != fold], axis=0)
@@ -150,7 +154,11 @@ class Verifier:
             linear,
             tuple(mean_weights(np.sum(list(losses.values()), axis=0), JUDGES).tolist()),
             Calibration.fit(
-                reached[evidence], is_match[evidence], comparison.left[evidence], comparison.right[evidence]
+                reached[evidence],
+                is_match[evidence],
+                comparison.left[evidence],
+                comparison.right[evidence],
+                are_doubts=True,
             ),
             candidate_distance,
             max(NEIGHBOURS, crowded),
@@ -242,10 +250,18 @@ def _compared(comparison: Comparison, schema: Schema) -> NDArray[np.float32]:
     return np.concatenate(parts) if parts else np.empty((0, len(feature_names(schema))), np.float32)
 
 
-def _grow(features: NDArray[np.float32], is_match: NDArray[np.int8], signs: list[int], seed: int) -> tuple[Any, ...]:
+def _grow(
+    features: NDArray[np.float32],
+    is_match: NDArray[np.int8],
+    weights: NDArray[np.float64],
+    signs: list[int],
+    seed: int,
+) -> tuple[Any, ...]:
     lightgbm = _lightgbm()
     return tuple(
-        lightgbm.train({**_PARAMETERS, **kind, "seed": seed}, lightgbm.Dataset(features, is_match), _ROUNDS)
+        lightgbm.train(
+            {**_PARAMETERS, **kind, "seed": seed}, lightgbm.Dataset(features, is_match, weight=weights), _ROUNDS
+        )
         for kind in (_PLAIN, {**_RANDOM, "monotone_constraints": signs})
     )
 

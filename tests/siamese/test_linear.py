@@ -27,3 +27,12 @@ def test_what_is_missing_counts_as_the_median_and_what_is_always_missing_or_the_
     np.testing.assert_allclose(linear.slope[2:], 0, atol=1e-12)
     loaded = Linear.from_tensors(linear.tensors())
     np.testing.assert_array_equal(loaded.log_odds(some), linear.log_odds(some))
+
+
+def test_a_pair_of_twice_the_weight_counts_as_two() -> None:
+    twice = np.where(np.arange(200) < 50, 2.0, 1.0)
+    scaled = (FEATURES - FEATURES.mean(axis=0, dtype=np.float64)) / FEATURES.std(axis=0, dtype=np.float64)
+    again = np.concatenate([np.arange(200), np.arange(50)])
+    expected = LogisticRegression(C=PENALTY, max_iter=1000).fit(scaled[again], IS_MATCH[again])
+    found = Linear.fit(FEATURES, IS_MATCH, twice).log_odds(FEATURES)
+    np.testing.assert_allclose(found, expected.decision_function(scaled), atol=1e-3)

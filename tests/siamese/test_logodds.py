@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss
 from siamese.evidence import Evidence
 from siamese.logodds import LogOdds
 
-KINDS = ("logistic", "beta", "isotonic")
+KINDS = ("given", "logistic", "beta", "isotonic")
 PAIRS = st.lists(st.tuples(st.integers(-300, 300), st.integers(0, 1)), min_size=4, max_size=60).filter(
     lambda pairs: 0 < sum(label for _, label in pairs) < len(pairs)
 )

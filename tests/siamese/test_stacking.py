@@ -46,6 +46,13 @@ def test_losses_of_parts_add_up() -> None:
     np.testing.assert_allclose(parts, log_losses(log_odds, is_match))
 
 
+def test_a_pair_counts_as_many_as_its_weight_says() -> None:
+    log_odds, is_match = judges(50)
+    twice = np.where(np.arange(50) < 20, 2.0, 1.0)
+    again = np.concatenate([np.arange(50), np.arange(20)])
+    np.testing.assert_allclose(log_losses(log_odds, is_match, twice), log_losses(log_odds[:, again], is_match[again]))
+
+
 def test_judges_past_all_doubt_are_no_fault() -> None:
     log_odds = np.array([[1e4, -1e4], [-1e4, 1e4]])
     first = (0.5 / 4 + 0.6 + 0.7 + 0.8 + 0.9 + 1.0) / (

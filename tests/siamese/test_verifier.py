@@ -78,8 +78,8 @@ def test_no_label_weighs_the_judges_of_its_own_pair(monkeypatch) -> None:
     for fold in range(2):
         seen = itertools.count()
 
-        def judge(log_odds, is_match, fold=fold, seen=seen):
-            return log_losses(log_odds, 1 - is_match if next(seen) == fold else is_match)
+        def judge(log_odds, is_match, weights, fold=fold, seen=seen):
+            return log_losses(log_odds, 1 - is_match if next(seen) == fold else is_match, weights)
 
         monkeypatch.setattr("siamese.verifier.log_losses", judge)
         _, turned = fit()
