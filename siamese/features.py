@@ -36,19 +36,18 @@ class Bags:
     """n records as bags of words over a vocabulary of v distinct words, joined ones among them.
 
     Attributes:
-        word_ids: (v,) int64 hashed feature of each distinct word.
-        groups: (v,) int64 Group of each; joined words have no n-grams, for their parts have them.
-        gram_ids: (g,) int64 hashed features of their n-grams, end to end.
-        gram_offsets: (v + 1,) int64; word w has the n-grams ``gram_offsets[w]`` to ``gram_offsets[w + 1]``.
+        groups: (v,) int64 Group of each distinct word.
+        feature_ids: (f,) int32 hashed features, word after word: the word itself, then its n-grams; joined words have none, for their
+            parts have them.
+        feature_offsets: (v + 1,) int64; word w has the features ``feature_offsets[w]`` to ``feature_offsets[w + 1]``.
         words: (o,) int64 vocabulary index of every occurrence, by record, then field.
         offsets: (n * fields + 1,) int64 bounds of each record's field in ``words``.
         n_fields: fields a record.
     """
 
-    word_ids: np.ndarray
     groups: np.ndarray
-    gram_ids: np.ndarray
-    gram_offsets: np.ndarray
+    feature_ids: np.ndarray
+    feature_offsets: np.ndarray
     words: np.ndarray
     offsets: np.ndarray
     n_fields: int
@@ -60,21 +59,22 @@ class Bags:
         """The bags of some records, over the words that they hold."""
         cells = (np.asarray(rows)[:, None] * self.n_fields + np.arange(self.n_fields)).ravel()
         words, offsets = take_ragged(self.words, self.offsets, cells)
-        kept = np.zeros(len(self.word_ids), bool)
+        kept = np.zeros(len(self.groups), bool)
         kept[words] = True
         kept = np.flatnonzero(kept)
-        renumbered = np.empty(len(self.word_ids), np.int64)
+        renumbered = np.empty(len(self.groups), np.int64)
         renumbered[kept] = np.arange(len(kept))
-        gram_ids, gram_offsets = take_ragged(self.gram_ids, self.gram_offsets, kept)
-        return Bags(
-            self.word_ids[kept], self.groups[kept], gram_ids, gram_offsets, renumbered[words], offsets, self.n_fields
-        )
+        ids, id_offsets = take_ragged(self.feature_ids, self.feature_offsets, kept)
+        return Bags(self.groups[kept], ids, id_offsets, renumbered[words], offsets, self.n_fields)
 
 
 def take_ragged(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows of a ragged array (values end to end, (n + 1,) offsets) as another one."""
-    starts = offsets[rows]
-    lengths = offsets[rows + 1] - starts
+    return take_spans(values, offsets[rows], offsets[rows + 1] - offsets[rows])
+
+
+def take_spans(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Spans of values as a ragged array: end to end, with their (n + 1,) offsets."""
     taken = np.concatenate(([0], np.cumsum(lengths)))
     positions = np.arange(taken[-1]) + np.repeat(starts - taken[:-1], lengths)
     return values[positions], taken
@@ -117,12 +117,12 @@ def featurise(records: pa.Table, schema: Schema, joined: Collection[Kind] = ()) 
     gram_ids, gram_offsets = _hash_grams(_subset(columns, place))
     gram_counts = np.zeros(len(entries), np.int64)
     gram_counts[spelled] = np.diff(gram_offsets)
-    word_hash = entries ^ np.where(spelled, np.uint64(0), np.uint64(_JOINED_SALT))
+    gram_offsets = np.concatenate(([0], np.cumsum(gram_counts)))
+    word_ids = feature_of(entries ^ np.where(spelled, np.uint64(0), np.uint64(_JOINED_SALT)))
     return Bags(
-        feature_of(word_hash),
         group,
-        gram_ids,
-        np.concatenate(([0], np.cumsum(gram_counts))),
+        np.insert(gram_ids, gram_offsets[:-1], word_ids).astype(np.int32),
+        gram_offsets + np.arange(len(gram_offsets)),
         occurrences[np.argsort(cell, kind="stable")],
         np.concatenate(([0], np.cumsum(np.bincount(cell, minlength=n * n_fields)))),
         n_fields,

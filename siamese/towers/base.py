@@ -69,7 +69,7 @@ class Tower(nn.Module, ABC):
         return next(self.parameters()).device
 
     @torch.inference_mode()
-    def embed(self, features: Features, batch_size: int = 8192) -> Tensor:
+    def embed(self, features: Features, batch_size: int = 4096) -> Tensor:
         """(n, dim) embeddings of all features, without gradients, on the CPU."""
         was_training = self.training
         self.eval()
