@@ -169,3 +169,22 @@ def test_take_ragged(rows: list[int]) -> None:
     values, taken = take_ragged(np.array(sum(ragged, [])), offsets, np.array(rows, np.int64))
     assert values.tolist() == [value for row in rows for value in ragged[row]]
     assert np.diff(taken).tolist() == [len(ragged[row]) for row in rows]
+
+
+def test_features_are_those_that_they_always_were() -> None:
+    """A saved model's weights belong to them."""
+    bags = featurise(table([("Café ps-LX350h, 日本", "x y"), (None, "łódź 12")]), SCHEMA, joined=(Kind.TEXT,))
+    sums = [sum(place * gram for place, gram in enumerate(grams(bags, word), 2)) for word in bags.words]
+    assert list(zip(bags.groups[bags.words].tolist(), word_ids(bags)[bags.words].tolist(), sums, strict=True)) == [
+        (Group.WORD, 102441, 7087440),
+        (Group.WORD, 258374, 1919073),
+        (Group.CODE, 216894, 12040797),
+        (Group.WORD, 171317, 953337),
+        (Group.JOINED, 250911, 0),
+        (Group.JOINED_CODE, 211040, 0),
+        (Group.JOINED_CODE, 93556, 0),
+        (Group.WORD, 203750, 237568),
+        (Group.WORD, 29581, 7074),
+        (Group.WORD, 139140, 4362182),
+        (Group.CODE, 119726, 1469330),
+    ]
