@@ -35,6 +35,7 @@ class NgramTower(Tower):
     name: ClassVar[str] = "ngram"
     additive: ClassVar[bool] = True
     averages: ClassVar[bool] = True  # a linear model but for the norms, and its weights start at 0
+    threaded: ClassVar[bool] = True
     Config: ClassVar[type[TowerConfig]] = NgramConfig
     config: NgramConfig
     idf: Tensor
