@@ -7,11 +7,11 @@ A record's n-grams never cross a word, so they depend on the word alone: they ar
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache
 
 import numpy as np
 import pyarrow as pa
 
+from siamese.hashing import mix, powers
 from siamese.kinds import canonical
 from siamese.schema import Kind, Schema
 from siamese.text import SPACE, Words, split_words
@@ -96,9 +96,9 @@ def featurise(records: pa.Table, schema: Schema, joined: Collection[Kind] = ()) 
     left = np.flatnonzero(before_next)
 
     unmixed, lengths = _unmixed_hashes(words), words.ends - words.starts
-    powers = _powers(_BASE, int(lengths.max(initial=0)) + 1)
-    spelled, spelled_ids, spelled_first = _vocabulary(_mix(unmixed))
-    paired, paired_ids, paired_first = _vocabulary(_mix(unmixed[left] + powers[lengths[left]] * unmixed[left + 1]))
+    shift = powers(_BASE, int(lengths.max(initial=0)) + 1)[lengths[left]]
+    spelled, spelled_ids, spelled_first = _vocabulary(mix(unmixed))
+    paired, paired_ids, paired_first = _vocabulary(mix(unmixed[left] + shift * unmixed[left + 1]))
     feature_ids, feature_counts, has_digit = _hash_grams(words, spelled_first, spelled_ids)
     left = left[paired_first]
     pair_has_digit = has_digit[spelled[left]] | has_digit[spelled[left + 1]]
@@ -133,14 +133,6 @@ def _vocabulary(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 _BASE = 0x9E3779B97F4A7C15
 _INVERSE = pow(_BASE, -1, 2**64)
 _GRAM_SALT = 0xD6E8FEB86659FD93
-_KEPT = 2**20  # powers that are made once: enough for a batch
-
-
-def _mix(h: np.ndarray) -> np.ndarray:
-    """Finaliser of splitmix64 (Steele, Lea, Flood 2014): every input bit reaches every output bit."""
-    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return h ^ (h >> np.uint64(31))
 
 
 def feature_of(h: np.ndarray) -> np.ndarray:
@@ -148,24 +140,9 @@ def feature_of(h: np.ndarray) -> np.ndarray:
     return (h >> np.uint64(64 - HASH_BITS)).astype(np.int32)
 
 
-def _powers(base: int, count: int) -> np.ndarray:
-    return _kept_powers(base)[:count] if count <= _KEPT else _new_powers(base, count)
-
-
-@cache
-def _kept_powers(base: int) -> np.ndarray:
-    return _new_powers(base, _KEPT)
-
-
-def _new_powers(base: int, count: int) -> np.ndarray:
-    powers = np.full(count, base, np.uint64)
-    powers[:1] = 1
-    return np.multiply.accumulate(powers)
-
-
 def hash_words(words: Words) -> np.ndarray:
     """(w,) uint64 hash of each word."""
-    return _mix(_unmixed_hashes(words))
+    return mix(_unmixed_hashes(words))
 
 
 def _unmixed_hashes(words: Words) -> np.ndarray:
@@ -175,13 +152,13 @@ def _unmixed_hashes(words: Words) -> np.ndarray:
     """
     size = len(words.chars)
     sums = np.zeros(size + 1, np.uint64)
-    np.cumsum(_mixed(words.chars) * _powers(_BASE, size), out=sums[1:])
-    return (sums.take(words.ends) - sums.take(words.starts)) * _powers(_INVERSE, size).take(words.starts)
+    np.cumsum(_mixed(words.chars) * powers(_BASE, size), out=sums[1:])
+    return (sums.take(words.ends) - sums.take(words.starts)) * powers(_INVERSE, size).take(words.starts)
 
 
 def _mixed(chars: np.ndarray) -> np.ndarray:
     """(c,) uint64 of each character."""
-    return _mix(np.arange(int(chars.max()) + 1, dtype=np.uint64)).take(chars)
+    return mix(np.arange(int(chars.max()) + 1, dtype=np.uint64)).take(chars)
 
 
 def _hash_grams(words: Words, places: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -210,7 +187,7 @@ def _hash_grams(words: Words, places: np.ndarray, ids: np.ndarray) -> tuple[np.n
         rolling = rolling[: size - n + 1] * np.uint64(_BASE) + mixed[n - 1 :]
         if n in GRAM_SIZES:
             column = 1 + GRAM_SIZES.index(n)
-            features[: size - n + 1, column] = feature_of(_mix(rolling ^ np.uint64(_GRAM_SALT * n % 2**64)))
+            features[: size - n + 1, column] = feature_of(mix(rolling ^ np.uint64(_GRAM_SALT * n % 2**64)))
             # only the last may be the next space
             valid[: size - n + 1, column] = word_of[: size - n + 1] == word_of[n - 2 : size - 1]
     digits = np.concatenate(([0], np.cumsum((chars >= 48) & (chars <= 57))))
