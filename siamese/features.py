@@ -107,9 +107,8 @@ def featurise(records: pa.Table, schema: Schema, joined: Collection[Kind] = ()) 
     pairs_before = np.concatenate(([0], np.cumsum(np.where(joins & (counts > 0), counts - 1, 0))))
     occurrences = np.empty(len(spelled) + len(paired), np.int64)
     occurrences[np.arange(len(spelled)) + np.repeat(pairs_before[:-1], counts)] = spelled
-    occurrences[np.arange(len(paired)) + np.repeat(words.offsets[1:], np.diff(pairs_before))] = paired + len(
-        spelled_ids
-    )
+    after = np.repeat(words.offsets[1:], np.diff(pairs_before))
+    occurrences[np.arange(len(paired)) + after] = paired + len(spelled_ids)
     return Bags(
         np.concatenate([has_digit, Group.JOINED + pair_has_digit]).astype(np.int64),
         np.concatenate([feature_ids, paired_ids]),
@@ -191,5 +190,5 @@ def _hash_grams(words: Words, places: np.ndarray, ids: np.ndarray) -> tuple[np.n
             # only the last may be the next space
             valid[: size - n + 1, column] = word_of[: size - n + 1] == word_of[n - 2 : size - 1]
     digits = np.concatenate(([0], np.cumsum((chars >= 48) & (chars <= 57))))
-    ends = np.concatenate(([0], np.cumsum(valid.sum(axis=1))))
-    return features[valid], np.diff(ends[spaces]), np.diff(digits[spaces]) > 0
+    counts = 1 + sum(np.maximum(lengths + 2 - n, 0) for n in GRAM_SIZES)
+    return features[valid], counts, np.diff(digits[spaces]) > 0

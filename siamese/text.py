@@ -1,8 +1,9 @@
 """Text: columns of strings, normalised and cut into words, a whole column at a time and without a Python loop a record."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -105,11 +106,21 @@ def _code_points(octets: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _word_characters(chars: np.ndarray) -> np.ndarray:
-    """A table of what each of these code points becomes: itself in a word, else a space. Only those that occur are looked up."""
-    seen = np.zeros(int(chars.max(initial=0)) + 1, bool)
+    """A table of what each of these code points becomes: itself in a word, else a space."""
+    if chars.dtype == np.uint8:
+        return _latin_characters()
+    table = np.full(int(chars.max()) + 1, SPACE, chars.dtype)
+    seen = np.zeros(len(table), bool)
     seen[chars] = True
-    table = np.full(len(seen), SPACE, chars.dtype)
-    for point in np.flatnonzero(seen):
-        if unicodedata.category(chr(point))[0] in "LMN":
-            table[point] = point
+    points = np.flatnonzero(seen)
+    table[points] = _in_words(points)
     return table
+
+
+@cache
+def _latin_characters() -> np.ndarray:
+    return np.array(_in_words(range(256)), np.uint8)
+
+
+def _in_words(points: Iterable[int]) -> list[int]:
+    return [point if unicodedata.category(chr(point))[0] in "LMN" else SPACE for point in points]
