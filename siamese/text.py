@@ -82,7 +82,8 @@ def split_words(*columns: pa.Array) -> Words:
 
 def join_words(text: pa.Array) -> pa.Array:
     """Normalised text with everything but letters and digits removed: a code reads the same with or without its dashes."""
-    return pc.replace_substring_regex(text, r"[^\p{L}\p{M}\p{N}]+", "")
+    is_ascii = pc.all(pc.string_is_ascii(text)).as_py()  # whose pattern takes a quarter of the time
+    return pc.replace_substring_regex(text, "[^A-Za-z0-9]+" if is_ascii else r"[^\p{L}\p{M}\p{N}]+", "")
 
 
 def _laid_out(columns: Sequence[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
