@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from siamese.hashing import hash_texts
 
 SHARD_ROWS = 65_536
 
@@ -49,11 +50,9 @@ def write_contents(texts: pa.Table, folder: Path, number: int) -> None:
 def content_keys(texts: pa.Table) -> NDArray[np.uint64]:
     """(n, 2) 128-bit digest of each record's fields: equal contents have equal keys."""
     keys = np.zeros((texts.num_rows, 2), np.uint64)
-    for name in texts.column_names:
-        values = texts[name].to_pandas().astype(object)
-        for column, secret in enumerate(("siamese content0", "siamese content1")):
-            hashed = pd.util.hash_array(values.to_numpy(), hash_key=secret, categorize=False)
-            keys[:, column] = keys[:, column] * np.uint64(0x9E3779B97F4A7C15) + hashed
+    for number, column in enumerate(texts.columns):
+        for half in (0, 1):
+            keys[:, half] += hash_texts(column.combine_chunks(), key=2 * number + half)
     return keys
 
 

@@ -78,8 +78,7 @@ class SiameseEncoder:
         Raises:
             SchemaError: a column of the schema is missing.
         """
-        features = self.tower.featurise(self.schema.select(as_table(records)))
-        return self.tower.embed(features).numpy()
+        return self.tower.encode(self.schema.select(as_table(records))).numpy()
 
     def energies(self, left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n,) distances between rows of two (n, dim) arrays of embeddings."""

@@ -11,6 +11,7 @@ from enum import IntEnum
 import numpy as np
 import pyarrow as pa
 
+from siamese.hashing import mix, powers
 from siamese.kinds import canonical
 from siamese.schema import Kind, Schema
 from siamese.text import SPACE, Words, split_words
@@ -36,19 +37,18 @@ class Bags:
     """n records as bags of words over a vocabulary of v distinct words, joined ones among them.
 
     Attributes:
-        word_ids: (v,) int64 hashed feature of each distinct word.
-        groups: (v,) int64 Group of each; joined words have no n-grams, for their parts have them.
-        gram_ids: (g,) int64 hashed features of their n-grams, end to end.
-        gram_offsets: (v + 1,) int64; word w has the n-grams ``gram_offsets[w]`` to ``gram_offsets[w + 1]``.
+        groups: (v,) int64 Group of each distinct word.
+        feature_ids: (f,) int32 hashed features, word after word: the word itself, then its n-grams; joined words have none, for their
+            parts have them.
+        feature_offsets: (v + 1,) int64; word w has the features ``feature_offsets[w]`` to ``feature_offsets[w + 1]``.
         words: (o,) int64 vocabulary index of every occurrence, by record, then field.
         offsets: (n * fields + 1,) int64 bounds of each record's field in ``words``.
         n_fields: fields a record.
     """
 
-    word_ids: np.ndarray
     groups: np.ndarray
-    gram_ids: np.ndarray
-    gram_offsets: np.ndarray
+    feature_ids: np.ndarray
+    feature_offsets: np.ndarray
     words: np.ndarray
     offsets: np.ndarray
     n_fields: int
@@ -60,21 +60,22 @@ class Bags:
         """The bags of some records, over the words that they hold."""
         cells = (np.asarray(rows)[:, None] * self.n_fields + np.arange(self.n_fields)).ravel()
         words, offsets = take_ragged(self.words, self.offsets, cells)
-        kept = np.zeros(len(self.word_ids), bool)
+        kept = np.zeros(len(self.groups), bool)
         kept[words] = True
         kept = np.flatnonzero(kept)
-        renumbered = np.empty(len(self.word_ids), np.int64)
+        renumbered = np.empty(len(self.groups), np.int64)
         renumbered[kept] = np.arange(len(kept))
-        gram_ids, gram_offsets = take_ragged(self.gram_ids, self.gram_offsets, kept)
-        return Bags(
-            self.word_ids[kept], self.groups[kept], gram_ids, gram_offsets, renumbered[words], offsets, self.n_fields
-        )
+        ids, id_offsets = take_ragged(self.feature_ids, self.feature_offsets, kept)
+        return Bags(self.groups[kept], ids, id_offsets, renumbered[words], offsets, self.n_fields)
 
 
 def take_ragged(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows of a ragged array (values end to end, (n + 1,) offsets) as another one."""
-    starts = offsets[rows]
-    lengths = offsets[rows + 1] - starts
+    return take_spans(values, offsets[rows], offsets[rows + 1] - offsets[rows])
+
+
+def take_spans(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Spans of values as a ragged array: end to end, with their (n + 1,) offsets."""
     taken = np.concatenate(([0], np.cumsum(lengths)))
     positions = np.arange(taken[-1]) + np.repeat(starts - taken[:-1], lengths)
     return values[positions], taken
@@ -86,123 +87,108 @@ def featurise(records: pa.Table, schema: Schema, joined: Collection[Kind] = ()) 
     Args:
         joined: kinds of fields whose neighbouring words are joined too.
     """
-    n, n_fields = records.num_rows, len(schema.fields)
-    columns = [split_words(canonical(records[field.name].combine_chunks(), field.kind)) for field in schema.fields]
-    hashes, cells, groups = [], [], []
-    for number, (field, words) in enumerate(zip(schema.fields, columns, strict=True)):
-        cell = np.repeat(np.arange(n) * n_fields + number, np.diff(words.offsets))
-        unmixed, lengths = _unmixed_hashes(words)
-        has_digit = _has_digit(words)
-        hashes.append(_mix(unmixed))
-        cells.append(cell)
-        groups.append(has_digit.astype(np.int64))
-        if field.kind in joined and len(words):
-            first = np.flatnonzero(cell[1:] == cell[:-1])
-            powers = _powers(_BASE, int(lengths.max()) + 1)
-            hashes.append(_mix(unmixed[first] + powers[lengths[first]] * unmixed[first + 1]))
-            cells.append(cell[first])
-            groups.append(Group.JOINED + (has_digit[first] | has_digit[first + 1]))
-    group, cell = np.concatenate(groups), np.concatenate(cells)
-    # One entry for a spelling as a word and another one for it as two: their features are the same, their groups are not.
-    is_joined = group >= Group.JOINED
-    keys = np.concatenate(hashes) ^ np.where(is_joined, np.uint64(_JOINED_SALT), np.uint64(0))
-    coded = pa.array(keys).dictionary_encode()
-    occurrences, entries = coded.indices.to_numpy().astype(np.int64), coded.dictionary.to_numpy()
+    n_fields = len(schema.fields)
+    words = split_words(*(canonical(records[field.name].combine_chunks(), field.kind) for field in schema.fields))
+    counts = np.diff(words.offsets)
+    joins = np.tile([field.kind in joined for field in schema.fields], records.num_rows)
+    before_next = np.repeat(joins, counts)
+    before_next[words.offsets[1:][counts > 0] - 1] = False
+    left = np.flatnonzero(before_next)
 
-    first = np.zeros(len(entries), np.int64)
-    first[occurrences[::-1]] = np.arange(len(occurrences))[::-1]  # of each distinct word: the last write stays
-    group = group[first]
-    spelled = group < Group.JOINED
-    place = (np.cumsum(~is_joined) - 1)[first[spelled]]  # among the words alone, which lie by field
-    gram_ids, gram_offsets = _hash_grams(_subset(columns, place))
-    gram_counts = np.zeros(len(entries), np.int64)
-    gram_counts[spelled] = np.diff(gram_offsets)
-    word_hash = entries ^ np.where(spelled, np.uint64(0), np.uint64(_JOINED_SALT))
+    unmixed, lengths = _unmixed_hashes(words), words.ends - words.starts
+    shift = powers(_BASE, int(lengths.max(initial=0)) + 1)[lengths[left]]
+    spelled, spelled_ids, spelled_first = _vocabulary(mix(unmixed))
+    paired, paired_ids, paired_first = _vocabulary(mix(unmixed[left] + shift * unmixed[left + 1]))
+    feature_ids, feature_counts, has_digit = _hash_grams(words, spelled_first, spelled_ids)
+    left = left[paired_first]
+    pair_has_digit = has_digit[spelled[left]] | has_digit[spelled[left + 1]]
+
+    # Of each field first its words, then its pairs.
+    pairs_before = np.concatenate(([0], np.cumsum(np.where(joins & (counts > 0), counts - 1, 0))))
+    occurrences = np.empty(len(spelled) + len(paired), np.int64)
+    occurrences[np.arange(len(spelled)) + np.repeat(pairs_before[:-1], counts)] = spelled
+    after = np.repeat(words.offsets[1:], np.diff(pairs_before))
+    occurrences[np.arange(len(paired)) + after] = paired + len(spelled_ids)
     return Bags(
-        feature_of(word_hash),
-        group,
-        gram_ids,
-        np.concatenate(([0], np.cumsum(gram_counts))),
-        occurrences[np.argsort(cell, kind="stable")],
-        np.concatenate(([0], np.cumsum(np.bincount(cell, minlength=n * n_fields)))),
+        np.concatenate([has_digit, Group.JOINED + pair_has_digit]).astype(np.int64),
+        np.concatenate([feature_ids, paired_ids]),
+        np.concatenate(([0], np.cumsum(np.append(feature_counts, np.ones(len(paired_ids), np.int64))))),
+        occurrences,
+        words.offsets + pairs_before,
         n_fields,
     )
+
+
+def _vocabulary(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of (o,) hashes: (o,) which distinct one each is, (v,) the features of those, and (v,) where each is first."""
+    coded = pa.array(hashes).dictionary_encode()
+    numbers, distinct = coded.indices.to_numpy(), coded.dictionary.to_numpy()
+    first = np.empty(len(distinct), np.int64)
+    first[numbers[::-1]] = np.arange(len(numbers) - 1, -1, -1)  # the last write stays
+    return numbers, feature_of(distinct), first
 
 
 # Hashing: a polynomial in an odd base modulo 2^64, then a finaliser; the top bits pick the row.
 _BASE = 0x9E3779B97F4A7C15
 _INVERSE = pow(_BASE, -1, 2**64)
 _GRAM_SALT = 0xD6E8FEB86659FD93
-_JOINED_SALT = 0xA0761D6478BD642F
-
-
-def _mix(h: np.ndarray) -> np.ndarray:
-    """Finaliser of splitmix64 (Steele, Lea, Flood 2014): every input bit reaches every output bit."""
-    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return h ^ (h >> np.uint64(31))
 
 
 def feature_of(h: np.ndarray) -> np.ndarray:
-    """(w,) int64 row of the feature tables for each 64-bit hash."""
-    return (h >> np.uint64(64 - HASH_BITS)).astype(np.int64)
-
-
-def _powers(base: int, count: int) -> np.ndarray:
-    powers = np.full(count, base, np.uint64)
-    powers[:1] = 1
-    return np.multiply.accumulate(powers)
+    """(w,) int32 row of the feature tables for each 64-bit hash."""
+    return (h >> np.uint64(64 - HASH_BITS)).astype(np.int32)
 
 
 def hash_words(words: Words) -> np.ndarray:
     """(w,) uint64 hash of each word."""
-    return _mix(_unmixed_hashes(words)[0])
+    return mix(_unmixed_hashes(words))
 
 
-def _unmixed_hashes(words: Words) -> tuple[np.ndarray, np.ndarray]:
-    """(w,) uint64: sum of char * base^position over each word, from prefix sums shifted back by the inverse power; (w,) lengths.
+def _unmixed_hashes(words: Words) -> np.ndarray:
+    """(w,) uint64: sum of char * base^position over each word, from prefix sums shifted back by the inverse power.
 
     The sum of a word joined to another is its own plus base^length times the other's.
     """
-    terms = _mix(words.chars.astype(np.uint64)) * _powers(_BASE, len(words.chars))
-    sums = np.concatenate(([np.uint64(0)], np.cumsum(terms, dtype=np.uint64)))
-    starts, ends = words.spaces[:-1] + 1, words.spaces[1:]
-    return (sums[ends] - sums[starts]) * _powers(_INVERSE, len(words.chars) + 1)[starts], ends - starts
+    size = len(words.chars)
+    sums = np.zeros(size + 1, np.uint64)
+    np.cumsum(_mixed(words.chars) * powers(_BASE, size), out=sums[1:])
+    return (sums.take(words.ends) - sums.take(words.starts)) * powers(_INVERSE, size).take(words.starts)
 
 
-def _hash_grams(words: Words) -> tuple[np.ndarray, np.ndarray]:
-    """Hashed n-grams of each word with its two bounding spaces, as ragged (ids, offsets)."""
-    chars = _mix(words.chars.astype(np.uint64))
+def _mixed(chars: np.ndarray) -> np.ndarray:
+    """(c,) uint64 of each character."""
+    return mix(np.arange(int(chars.max()) + 1, dtype=np.uint64)).take(chars)
+
+
+def _hash_grams(words: Words, places: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features of some words.
+
+    Args:
+        places: (v,) which of the words.
+        ids: (v,) int32 their own features.
+
+    Returns:
+        (f,) int32 features, of each word its own and then those of the n-grams of it and its two bounding spaces; (v,) how many
+        each has; (v,) bool: has it a digit?
+    """
+    lengths = words.ends[places] - words.starts[places] + 1
+    chars, spaces = take_spans(words.chars, words.starts[places] - 1, lengths)
+    chars = np.append(chars, chars.dtype.type(SPACE))
     size = len(chars)
-    word_of = np.cumsum(words.chars == SPACE) - 1  # a space belongs to the word after it
-    ids = np.zeros((size, len(GRAM_SIZES)), np.int64)
-    valid = np.zeros((size, len(GRAM_SIZES)), bool)
+    word_of = np.repeat(np.arange(len(places)), lengths)
+    features = np.zeros((size, 1 + len(GRAM_SIZES)), np.int32)
+    valid = np.zeros(features.shape, bool)
+    features[spaces[:-1], 0] = ids
+    valid[spaces[:-1], 0] = True
+    mixed = _mixed(chars)
     rolling = np.zeros(size, np.uint64)
-    for n in range(1, max(GRAM_SIZES) + 1):
-        if n > size:
-            break
-        rolling = rolling[: size - n + 1] * np.uint64(_BASE) + chars[n - 1 :]
+    for n in range(1, min(max(GRAM_SIZES), size) + 1):
+        rolling = rolling[: size - n + 1] * np.uint64(_BASE) + mixed[n - 1 :]
         if n in GRAM_SIZES:
-            column = GRAM_SIZES.index(n)
-            ids[: size - n + 1, column] = feature_of(_mix(rolling ^ np.uint64(_GRAM_SALT * n % 2**64)))
-            valid[: size - n + 1, column] = (
-                word_of[: size - n + 1] == word_of[n - 2 : size - 1]
-            )  # only the last may be the next space
-    counts = np.bincount(np.repeat(word_of, valid.sum(axis=1)), minlength=len(words) + 1)[: len(words)]
-    return ids[valid], np.concatenate(([0], np.cumsum(counts)))
-
-
-def _has_digit(words: Words) -> np.ndarray:
-    digits = np.concatenate(([0], np.cumsum((words.chars >= 48) & (words.chars <= 57))))
-    return digits[words.spaces[1:]] > digits[words.spaces[:-1]]
-
-
-def _subset(columns: list[Words], places: np.ndarray) -> Words:
-    """Some of the words of several columns (numbered through) as Words of their own."""
-    chars = np.concatenate([words.chars for words in columns])
-    shifts = np.cumsum([0] + [len(words.chars) for words in columns])
-    starts = np.concatenate([words.spaces[:-1] + shift for words, shift in zip(columns, shifts, strict=False)])[places]
-    ends = np.concatenate([words.spaces[1:] + shift for words, shift in zip(columns, shifts, strict=False)])[places]
-    offsets = np.concatenate(([0], np.cumsum(ends - starts)))
-    positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
-    return Words(np.append(chars[positions], np.uint32(SPACE)), offsets, np.arange(len(places) + 1))
+            column = 1 + GRAM_SIZES.index(n)
+            features[: size - n + 1, column] = feature_of(mix(rolling ^ np.uint64(_GRAM_SALT * n % 2**64)))
+            # only the last may be the next space
+            valid[: size - n + 1, column] = word_of[: size - n + 1] == word_of[n - 2 : size - 1]
+    digits = np.concatenate(([0], np.cumsum((chars >= 48) & (chars <= 57))))
+    counts = 1 + sum(np.maximum(lengths + 2 - n, 0) for n in GRAM_SIZES)
+    return features[valid], counts, np.diff(digits[spaces]) > 0

@@ -1,5 +1,7 @@
 """Kinds: each kind of field brought to the one spelling in which equal things look equal."""
 
+from functools import lru_cache
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,12 +16,16 @@ MAGNITUDE_BINS = (0.02, 0.2)
 
 def canonical(text: pa.Array, kind: Kind) -> pa.Array:
     """A column of text in the canonical spelling of its kind, normalised; null stays null."""
-    if kind is Kind.NUMBER:
-        return number(text)
-    if kind is Kind.DATE:
-        return date(text)
-    text = normalise(text)
-    return join_words(text) if kind is Kind.CODE else text
+    spell = {Kind.NUMBER: number, Kind.DATE: date, Kind.CODE: code}.get(kind)
+    if spell is None:
+        return normalise(text)
+    coded = text.dictionary_encode()  # regular expressions are slow: each distinct value is spelled once
+    return spell(coded.dictionary).take(coded.indices)
+
+
+def code(text: pa.Array) -> pa.Array:
+    """Letters and digits alone."""
+    return join_words(normalise(text))
 
 
 def parse_number(text: pa.Array) -> pa.Array:
@@ -43,7 +49,7 @@ def number(text: pa.Array) -> pa.Array:
     amounts = parse_number(text)
     known = amounts.is_valid().to_numpy(zero_copy_only=False)
     values = np.unique(amounts.drop_null().to_numpy())
-    spelled = pa.array([_spell(value) for value in values], pa.large_string())
+    spelled = pa.array(_spell(values), pa.large_string())
     places = np.zeros(len(text), np.int64)
     places[known] = np.searchsorted(values, amounts.drop_null().to_numpy())
     indices = pa.array(places, mask=~known)
@@ -51,19 +57,18 @@ def number(text: pa.Array) -> pa.Array:
     return pc.coalesce(taken, normalise(text))
 
 
-def _spell(value: float) -> str:
-    exact = f"{value:.15g}".replace(".", "d").replace("-", "minus").replace("+", "")
-    if value == 0:
-        return exact
-    size = np.log(abs(value))
+def _spell(values: np.ndarray) -> list[str]:
+    exact = [f"{value:.15g}".replace(".", "d").replace("-", "minus").replace("+", "") for value in values.tolist()]
+    sizes = np.log(np.abs(values), where=values != 0, out=np.zeros(len(values)))
     bins = [
-        _letters(f"{level}{grid}", int(np.floor(size / width + grid / 2)))
+        [_letters(f"{level}{grid}", index) for index in np.floor(sizes / width + grid / 2).astype(int).tolist()]
         for level, width in enumerate(MAGNITUDE_BINS)
         for grid in (0, 1)
     ]
-    return " ".join([exact, *bins])
+    return [" ".join(names) if value else names[0] for value, *names in zip(values, exact, *bins, strict=True)]
 
 
+@lru_cache(maxsize=10_000)  # near amounts share them
 def _letters(prefix: str, index: int) -> str:
     """A name of letters only, so that it is told from a number by having no digit."""
     return "".join(chr(ord("a") + int(digit)) if digit.isdigit() else "m" for digit in f"{prefix}-{index}").join(
@@ -82,12 +87,9 @@ def date(text: pa.Array) -> pa.Array:
     text = normalise(text)
     text = pc.replace_substring_regex(text, r"^\s+|\s+$|[t ]\d\d:[\d:.]+.*$", "")
     for number_, month in enumerate(MONTHS, 1):
-        text = pc.replace_substring_regex(
-            text, rf"^(\d{{1,2}})[- ]{month}[a-z]*[-, ]+(\d{{2,4}})$", rf"\2-{number_:02d}-\1"
-        )
-        text = pc.replace_substring_regex(
-            text, rf"^{month}[a-z]*\.?\s+(\d{{1,2}}),?\s+(\d{{4}})$", rf"\2-{number_:02d}-\1"
-        )
+        named = pc.fill_null(pc.match_substring(text, month), False)
+        if pc.any(named).as_py():
+            text = pc.replace_with_mask(text, named, _number_month(text.filter(named), month, number_))
     text = pc.replace_substring_regex(text, r"^(\d{1,2})[/.](\d{1,2})[/.](\d{2,4})$", r"\3-\2-\1")
     text = pc.replace_substring_regex(text, r"^(\d{1,2})-(\d{1,2})-(\d{4})$", r"\3-\2-\1")
     text = pc.replace_substring_regex(text, r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})$", r"\1-\2-\3")
@@ -95,3 +97,10 @@ def date(text: pa.Array) -> pa.Array:
     text = pc.replace_substring_regex(text, r"^([0-4]\d)-(\d\d)-(\d\d)$", r"20\1-\2-\3")
     text = pc.replace_substring_regex(text, r"^([5-9]\d)-(\d\d)-(\d\d)$", r"19\1-\2-\3")
     return pc.replace_substring_regex(text, r"^(\d{4})-(\d\d)-(\d\d)$", r"\1\2\3")
+
+
+def _number_month(text: pa.Array, month: str, number_: int) -> pa.Array:
+    text = pc.replace_substring_regex(
+        text, rf"^(\d{{1,2}})[- ]{month}[a-z]*[-, ]+(\d{{2,4}})$", rf"\2-{number_:02d}-\1"
+    )
+    return pc.replace_substring_regex(text, rf"^{month}[a-z]*\.?\s+(\d{{1,2}}),?\s+(\d{{4}})$", rf"\2-{number_:02d}-\1")

@@ -1,7 +1,9 @@
 """Text: columns of strings, normalised and cut into words, a whole column at a time and without a Python loop a record."""
 
 import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -13,20 +15,22 @@ COMBINING_DIACRITICS = (0x0300, 0x036F)  # the accents that NFKD splits off Lati
 
 @dataclass(frozen=True)
 class Words:
-    """The words of n values, laid end to end.
+    """The words of n records of one or more columns, cut out of their text.
 
     Attributes:
-        chars: (c,) uint32 code points, one space before every word and one after the last: ``" ab cd ef "``.
-        spaces: (w + 1,) int64 positions of those spaces; word k is ``chars[spaces[k] + 1 : spaces[k + 1]]``.
-        offsets: (n + 1,) int64; value i holds the words ``offsets[i]`` to ``offsets[i + 1]``.
+        chars: (c,) code points, uint8 where all are below 256, else uint32; spaces for whatever belongs to no word, one at either end.
+        starts: (w,) int64; word k is ``chars[starts[k] : ends[k]]``, and a space lies before and after it.
+        ends: (w,) int64.
+        offsets: (n * columns + 1,) int64; record i's value in column j holds the words ``offsets[i * columns + j]`` to the next offset.
     """
 
     chars: np.ndarray
-    spaces: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
     offsets: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.spaces) - 1
+        return len(self.starts)
 
 
 def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -52,66 +56,72 @@ def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 def normalise(text: pa.Array) -> pa.Array:
     """Lower case, compatibility-decomposed (NFKD) large_string; accents are dropped later, by :func:`split_words`."""
-    if not pc.all(pc.string_is_ascii(text)).as_py():
-        text = pc.utf8_normalize(text, form="NFKD")
-    return pc.utf8_lower(text)
+    wide = pc.fill_null(pc.invert(pc.string_is_ascii(text)), False)
+    lowered = pc.ascii_lower(text)
+    if not pc.any(wide).as_py():
+        return lowered
+    return pc.replace_with_mask(lowered, wide, pc.utf8_lower(pc.utf8_normalize(text.filter(wide), form="NFKD")))
 
 
-def split_words(text: pa.Array) -> Words:
+def split_words(*columns: pa.Array) -> Words:
     """Cut normalised text into words: runs of letters, digits and the marks that belong to them.
 
     Args:
-        text: (n,) large_string; null reads as no words.
+        columns: one or more of (n,) large_string; null reads as no words.
     """
-    nothing, space = pa.scalar("", pa.large_string()), pa.scalar(" ", pa.large_string())
-    spaced = pc.binary_join_element_wise(nothing, pc.fill_null(text, nothing), space)
-    chars, offsets = _code_points(spaced)
-    is_word, is_dropped = _classify(chars)
-    if is_dropped.any():
-        offsets = _positions_after(~is_dropped, offsets)
-        chars, is_word = chars[~is_dropped], is_word[~is_dropped]
-    # Of a run of separators only the last stays, and only before a word: every word then has one space before it.
-    before_word = np.append(is_word[1:], False)
-    kept = is_word | before_word
-    offsets = _positions_after(kept, offsets)
-    chars = np.append(np.where(is_word, chars, SPACE)[kept], np.uint32(SPACE)).astype(np.uint32)
-    spaces = np.flatnonzero(chars == SPACE)
-    return Words(chars, spaces, np.searchsorted(spaces[:-1], offsets))
+    chars, offsets = _laid_out(columns)
+    if len(chars) and chars.max() > 0x7F:
+        chars, offsets = _code_points(chars, offsets)
+    folded = np.full(len(chars) + 1, SPACE, chars.dtype)
+    _word_characters(chars).take(chars, out=folded[:-1], mode="clip")
+    in_word = folded != SPACE
+    edges = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1
+    starts, ends = edges[::2], edges[1::2]
+    return Words(folded, starts, ends, np.searchsorted(starts, offsets))
 
 
 def join_words(text: pa.Array) -> pa.Array:
     """Normalised text with everything but letters and digits removed: a code reads the same with or without its dashes."""
-    return pc.replace_substring_regex(text, r"[^\p{L}\p{M}\p{N}]+", "")
+    is_ascii = pc.all(pc.string_is_ascii(text)).as_py()  # whose pattern takes a quarter of the time
+    return pc.replace_substring_regex(text, "[^A-Za-z0-9]+" if is_ascii else r"[^\p{L}\p{M}\p{N}]+", "")
 
 
-def _code_points(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Code points (uint32) of all values end to end, and the (n + 1,) offsets of the values in them."""
-    if text.null_count or text.type != pa.large_string():
-        raise TypeError(f"expected large_string without nulls, got {text.type} with {text.null_count} nulls")
-    _, offset_buffer, data = text.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int64, len(text) + 1, 8 * text.offset)
-    if data is None or len(text) == 0:
-        return np.empty(0, np.uint32), np.zeros(len(text) + 1, np.int64)
-    octets = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
-    offsets = offsets - offsets[0]
-    if (octets < 0x80).all():
-        return octets.astype(np.uint32), offsets
-    decoded = np.frombuffer(octets.tobytes().decode("utf-8").encode("utf-32-le"), np.uint32)
-    return decoded, _positions_after((octets & 0xC0) != 0x80, offsets)
+def _laid_out(columns: Sequence[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
+    """UTF-8 (uint8) of all values, record by record with a space before each value, and the (n * columns + 1,) places of those spaces."""
+    n = len(columns[0])
+    nothing, space = pa.scalar("", pa.large_string()), pa.scalar(" ", pa.large_string())
+    joined = pc.binary_join_element_wise(nothing, *columns, space, null_handling="replace", null_replacement="")
+    lengths = np.stack([pc.fill_null(pc.binary_length(column), 0).to_numpy() for column in columns], axis=1)
+    offsets = np.concatenate(([0], np.cumsum(lengths + 1)))
+    data = joined.buffers()[2]
+    return (np.frombuffer(data, np.uint8, offsets[-1]) if n else np.empty(0, np.uint8)), offsets
 
 
-def _positions_after(kept: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Where positions lie once only the elements with kept = True remain."""
-    return np.concatenate(([0], np.cumsum(kept)))[positions]
+def _code_points(octets: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """UTF-8 as code points without accents, and where offsets into the one lie in the other."""
+    chars = np.frombuffer(octets.tobytes().decode("utf-8").encode("utf-32-le"), np.uint32)
+    offsets = offsets - np.searchsorted(np.flatnonzero((octets & 0xC0) == 0x80), offsets)
+    accents = np.flatnonzero((chars >= COMBINING_DIACRITICS[0]) & (chars <= COMBINING_DIACRITICS[1]))
+    chars, offsets = np.delete(chars, accents), offsets - np.searchsorted(accents, offsets)
+    return (chars.astype(np.uint8) if chars.max(initial=0) < 256 else chars), offsets
 
 
-def _classify(chars: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(is part of a word, is an accent to drop), both (c,) bool. Only the distinct characters are looked up."""
-    size = int(chars.max()) + 1 if len(chars) else 1
-    seen = np.zeros(size, bool)
+def _word_characters(chars: np.ndarray) -> np.ndarray:
+    """A table of what each of these code points becomes: itself in a word, else a space."""
+    if chars.dtype == np.uint8:
+        return _latin_characters()
+    table = np.full(int(chars.max()) + 1, SPACE, chars.dtype)
+    seen = np.zeros(len(table), bool)
     seen[chars] = True
-    word, dropped = np.zeros(size, bool), np.zeros(size, bool)
-    for point in np.flatnonzero(seen):
-        word[point] = unicodedata.category(chr(point))[0] in "LMN"
-    dropped[COMBINING_DIACRITICS[0] : COMBINING_DIACRITICS[1] + 1] = True
-    return word[chars], dropped[chars]
+    points = np.flatnonzero(seen)
+    table[points] = _in_words(points)
+    return table
+
+
+@cache
+def _latin_characters() -> np.ndarray:
+    return np.array(_in_words(range(256)), np.uint8)
+
+
+def _in_words(points: Iterable[int]) -> list[int]:
+    return [point if unicodedata.category(chr(point))[0] in "LMN" else SPACE for point in points]

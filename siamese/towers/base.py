@@ -1,6 +1,8 @@
 """Tower: the shared network, as the rest of the package sees it."""
 
 from abc import ABC, abstractmethod
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -11,6 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from siamese.schema import Schema
+
+BATCH = 4096  # records; the vectors of larger batches leave the caches, smaller ones share fewer words
 
 
 class Features(Protocol):
@@ -37,12 +41,14 @@ class Tower(nn.Module, ABC):
         name: what ``--tower`` calls it.
         additive: whether an embedding is a sum of one vector a field, so that a squared distance is a sum over fields.
         averages: whether the mean of the weights of several trainings from one start is a good tower itself.
+        threaded: whether batches are encoded side by side, on a core each; else torch spreads each over the cores.
         dim: dimensions of an embedding.
     """
 
     name: ClassVar[str]
     additive: ClassVar[bool] = False
     averages: ClassVar[bool] = False
+    threaded: ClassVar[bool] = False
     Config: ClassVar[type[TowerConfig]]
     dim: int
 
@@ -69,13 +75,34 @@ class Tower(nn.Module, ABC):
         return next(self.parameters()).device
 
     @torch.inference_mode()
-    def embed(self, features: Features, batch_size: int = 8192) -> Tensor:
+    def embed(self, features: Features, batch_size: int = BATCH) -> Tensor:
         """(n, dim) embeddings of all features, without gradients, on the CPU."""
         was_training = self.training
         self.eval()
-        batches = [
-            self(features.take(np.arange(start, min(start + batch_size, len(features))))).cpu()
-            for start in range(0, len(features), batch_size)
-        ]
+        n = len(features)
+        spans = (np.arange(start, min(start + batch_size, n)) for start in range(0, n, batch_size))
+        batches = [features] if n <= batch_size else (features.take(span) for span in spans)
+        embedded = [self(batch).cpu() for batch in batches]
         self.train(was_training)
-        return torch.cat(batches) if batches else torch.empty(0, self.dim)
+        return torch.cat(embedded)
+
+    def encode(self, records: pa.Table) -> Tensor:
+        """(n, dim) embeddings, on the CPU, of records whose columns :meth:`Schema.select` made text."""
+        was_training = self.training
+        self.eval()
+        embedded = torch.empty(records.num_rows, self.dim)
+
+        def encode_batch(start: int) -> None:
+            embedded[start : start + BATCH] = self.embed(self.featurise(records.slice(start, BATCH)))
+
+        each_start = range(0, records.num_rows, BATCH)
+        cores = torch.get_num_threads()
+        if self.threaded and cores > 1 and len(each_start) > 1:
+            # All cores on one batch would wait for each other, and featurising has but one.
+            with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                deque(pool.map(encode_batch, each_start), maxlen=0)
+            torch.set_num_threads(cores)  # for threads to come, which take the last setting of any
+        else:
+            deque(map(encode_batch, each_start), maxlen=0)
+        self.train(was_training)
+        return embedded

@@ -49,15 +49,10 @@ class LstmTower(Tower):
 
     def forward(self, features: Bags) -> Tensor:
         device = self.device
-        ids = np.concatenate([features.word_ids, features.gram_ids]) % self.config.vocabulary
-        # Word w's own row first, then its n-grams': one bag a word.
-        counts = np.diff(features.gram_offsets)
-        places = np.argsort(
-            np.concatenate([np.arange(len(counts)), np.repeat(np.arange(len(counts)), counts)]), kind="stable"
-        )
-        starts = features.gram_offsets[:-1] + np.arange(len(counts))
+        ids = features.feature_ids.astype(np.int64) % self.config.vocabulary
+        starts = features.feature_offsets[:-1]
         vectors = F.embedding_bag(
-            torch.from_numpy(ids[places]).to(device), self.tokens, torch.from_numpy(starts).to(device), mode="mean"
+            torch.from_numpy(ids).to(device), self.tokens, torch.from_numpy(starts).to(device), mode="mean"
         )
 
         n, n_fields = len(features), features.n_fields

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from siamese.features import HASH_BITS, Bags, Group, featurise
+from siamese.features import HASH_BITS, Bags, Group, featurise, take_spans
 from siamese.schema import Kind, Schema
 from siamese.towers.base import Tower, TowerConfig
+from siamese.towers.signs import Signs
 
 JOINED_KINDS = (Kind.TEXT, Kind.NAME)  # the other kinds read as one word, or as words without an order
 
@@ -34,11 +35,10 @@ class NgramTower(Tower):
     name: ClassVar[str] = "ngram"
     additive: ClassVar[bool] = True
     averages: ClassVar[bool] = True  # a linear model but for the norms, and its weights start at 0
+    threaded: ClassVar[bool] = True
     Config: ClassVar[type[TowerConfig]] = NgramConfig
     config: NgramConfig
-    projection: Tensor
     idf: Tensor
-    groups_used: Tensor
 
     def __init__(self, schema: Schema, config: NgramConfig, seed: int) -> None:
         super().__init__(schema, config, seed)
@@ -51,15 +51,9 @@ class NgramTower(Tower):
         self.group_weight = nn.Parameter(groups)
         self.field_weight = nn.Parameter(torch.zeros(n_fields))
         self.register_buffer("idf", torch.ones(2**HASH_BITS))
-        # Drawn again from the seed whenever a model is loaded, so that a model file holds no 256 MB of random signs.
-        self.register_buffer("projection", _signs(2**HASH_BITS, config.dim, seed), persistent=False)
-        used = torch.ones(n_fields, len(Group))
-        for row, field in enumerate(schema.fields):
-            if field.kind is Kind.NUMBER:
-                used[row, Group.GRAM] = (
-                    0  # 129 and 1290 share n-grams and are not alike; magnitude bins say what is near
-                )
-        self.register_buffer("groups_used", used, persistent=False)
+        self.projection = Signs(2**HASH_BITS, config.dim, seed)
+        # 129 and 1290 share n-grams and are not alike; magnitude bins say what is near.
+        self._has_grams = np.array([field.kind is not Kind.NUMBER for field in schema.fields])
 
     def featurise(self, records: pa.Table) -> Bags:
         return featurise(records, self.schema, JOINED_KINDS)
@@ -68,57 +62,69 @@ class NgramTower(Tower):
         """Inverse document frequency of every feature, smoothed: log((1 + n) / (1 + df)) + 1."""
         n = len(features)
         record_of = np.repeat(np.arange(len(features.offsets) - 1) // features.n_fields, np.diff(features.offsets))
-        occurrences = np.unique(record_of * len(features.word_ids) + features.words)
-        word_counts = np.bincount(occurrences % max(len(features.word_ids), 1), minlength=len(features.word_ids))
-        gram_counts = np.repeat(word_counts, np.diff(features.gram_offsets))
-        frequency = np.bincount(features.word_ids, word_counts, 2**HASH_BITS) + np.bincount(
-            features.gram_ids, gram_counts, 2**HASH_BITS
-        )
+        vocabulary = len(features.groups)
+        occurrences = np.unique(record_of * vocabulary + features.words)
+        counts = np.bincount(occurrences % max(vocabulary, 1), minlength=vocabulary)
+        counts = np.repeat(counts, np.diff(features.feature_offsets))
+        frequency = np.bincount(features.feature_ids, counts, 2**HASH_BITS)
         frequency = np.minimum(frequency, n)  # an n-gram in two words of a record counts twice
         self.idf.copy_(torch.from_numpy(np.log((1 + n) / (1 + frequency)) + 1))
 
     def forward(self, features: Bags) -> Tensor:
-        return F.normalize(self.fields(features).sum(dim=1), dim=1, eps=1e-12)
+        vectors, scale, cells = self._cells(features)
+        records = np.searchsorted(cells, np.arange(len(features) + 1) * features.n_fields)
+        return F.normalize(_sums(vectors, np.arange(len(cells)), records, scale), dim=1, eps=1e-12)
 
     def fields(self, features: Bags) -> Tensor:
         """(n, fields, dim): the vector of each field, whose sum, brought to length 1, is the embedding."""
-        device = self.device
-        weight = self.idf * self.feature_weight.exp()
-        word_ids, gram_ids, words, groups = (
-            torch.from_numpy(array).to(device)
-            for array in (features.word_ids, features.gram_ids, features.words, features.groups)
-        )
-        # The two vectors of every distinct word: itself, and the sum of its n-grams.
-        of_word = weight[word_ids, None] * self.projection[word_ids]
-        of_grams = _bags(gram_ids, weight[gram_ids], features.gram_offsets, self.projection)
-        # Every occurrence adds itself and then, unless it is joined, its n-grams, weighted by its field and group.
-        group_weight = self.group_weight.exp() * self.groups_used
-        cells = len(features.offsets) - 1
-        field = torch.from_numpy(np.repeat(np.arange(cells) % features.n_fields, np.diff(features.offsets))).to(device)
-        group = groups[words]
-        spelled = group < Group.JOINED
-        ends = torch.cumsum(1 + spelled.long(), dim=0)
-        grams = ends[spelled] - 1
-        rows, group_of_row = (torch.repeat_interleave(each, 1 + spelled.long()) for each in (words, group))
-        rows[grams] += len(word_ids)
-        group_of_row[grams] = Group.GRAM
-        weights = group_weight[torch.repeat_interleave(field, 1 + spelled.long()), group_of_row]
-        offsets = np.concatenate(([0], ends.cpu().numpy()))[features.offsets]
-        summed = _bags(rows, weights, offsets, torch.cat([of_word, of_grams])).view(-1, features.n_fields, self.dim)
-        length = summed.square().sum(dim=2, keepdim=True).clamp(min=1e-12).sqrt()
-        return summed * (self.field_weight.exp()[:, None] / length**self.config.field_norm)
+        vectors, scale, cells = self._cells(features)
+        dense = vectors.new_zeros(len(features) * features.n_fields, self.dim)
+        dense = dense.index_copy(0, torch.from_numpy(cells).to(self.device), vectors * scale[:, None])
+        return dense.view(len(features), features.n_fields, self.dim)
+
+    def _cells(self, features: Bags) -> tuple[Tensor, Tensor, np.ndarray]:
+        """The c fields that hold words, of all records.
+
+        Returns:
+            (c, dim) sums of their features; (c,) factors that scale them; (c,) record * fields + field of each.
+        """
+        n_fields = features.n_fields
+        counts = np.diff(features.offsets)
+        cells = np.flatnonzero(counts)
+        # Every distinct word of a field is summed once: itself and, unless it is joined, its n-grams.
+        keys = features.words * n_fields + np.repeat(cells % n_fields, counts[cells])
+        seen, rows = _distinct(keys, len(features.groups) * n_fields)
+        word, field = np.divmod(seen, n_fields)
+        lengths = np.where(self._has_grams[field], np.diff(features.feature_offsets)[word], 1)
+        ids, bounds = take_spans(features.feature_ids, features.feature_offsets[word], lengths)
+
+        def put(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array).to(self.device)
+
+        group_weight = self.group_weight.exp()
+        of_group = torch.repeat_interleave(group_weight[put(field), Group.GRAM], put(lengths))
+        of_group = of_group.index_copy(0, put(bounds[:-1]), group_weight[put(field), put(features.groups[word])])
+        feature = put(ids)
+        # index_select, not [], which takes four times as long
+        weight = self.idf.index_select(0, feature) * self.feature_weight.index_select(0, feature).exp()
+        words = self.projection(feature, put(bounds.astype(np.int32)), weight * of_group)
+
+        vectors = _sums(words, rows, np.append(features.offsets[cells], len(rows)))
+        length = torch.linalg.vector_norm(vectors, dim=1).clamp(min=1e-6)
+        return vectors, self.field_weight.exp()[put(cells % n_fields)] / length**self.config.field_norm, cells
 
 
-def _bags(rows: Tensor, weights: Tensor, offsets: np.ndarray, table: Tensor) -> Tensor:
-    """Weighted sums of table rows, one for each span between two offsets."""
-    if len(rows) == 0:
-        return table.new_zeros(len(offsets) - 1, table.shape[1])
-    starts = torch.from_numpy(offsets[:-1]).to(rows.device)
-    return F.embedding_bag(rows, table, starts, mode="sum", per_sample_weights=weights)
+def _distinct(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct ones of (n,) keys below ``size``, ascending, and the (n,) int32 place of each key among them."""
+    seen = np.zeros(size, bool)
+    seen[keys] = True
+    distinct = np.flatnonzero(seen)
+    places = np.empty(size, np.int32)
+    places[distinct] = np.arange(len(distinct), dtype=np.int32)
+    return distinct, places[keys]
 
 
-def _signs(rows: int, dim: int, seed: int) -> Tensor:
-    """(rows, dim) of +-1 / sqrt(dim), the same for a seed in every version of numpy (Philox is a counter-based standard)."""
-    raw = np.random.Philox(key=seed).random_raw(rows * dim // 64 + 1)
-    bits = np.unpackbits(raw.view(np.uint8), count=rows * dim)
-    return torch.from_numpy(bits).reshape(rows, dim).to(torch.float32).mul_(2).sub_(1).div_(dim**0.5)
+def _sums(table: Tensor, rows: np.ndarray, bounds: np.ndarray, weights: Tensor | None = None) -> Tensor:
+    """Sums of table rows, one for each span between two bounds."""
+    row, bound = (torch.from_numpy(array.astype(np.int32)).to(table.device) for array in (rows, bounds))
+    return F.embedding_bag(row, table, bound, mode="sum", per_sample_weights=weights, include_last_offset=True)

@@ -22,7 +22,7 @@ from siamese.errors import ArtifactError, OutputError, SchemaError
 from siamese.folders import MANIFEST, write_manifest
 from siamese.schema import Field, Kind, Schema, as_table
 from siamese.settings import TrainingConfig
-from siamese.towers import build_tower
+from siamese.towers import base, build_tower
 
 SCHEMA = Schema(fields=(Field(name="title", kind=Kind.TEXT), Field(name="price", kind=Kind.NUMBER)), ignored={"x": "y"})
 RECORDS = [
@@ -214,6 +214,22 @@ def test_records_in_any_form_embed_alike(encoder: SiameseEncoder) -> None:
     columns = {name: [record[name] for record in texts] for name in SCHEMA.names}
     for records in (RECORDS, columns, pd.DataFrame(texts), as_table(texts), pd.DataFrame(RECORDS).assign(other=1)):
         assert np.array_equal(encoder.encode(records), expected)
+
+
+def test_the_number_of_threads_changes_nothing(encoder: SiameseEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = encoder.encode(RECORDS * 3)
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(base, "BATCH", 2)
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            encoder.tower.train()
+            found = encoder.encode(RECORDS * 3)
+            assert (encoder.tower.training, torch.get_num_threads()) == (True, count)
+            np.testing.assert_allclose(found, expected, atol=0 if encoder.tower.threaded else 1e-6)
+    finally:
+        torch.set_num_threads(threads)
+        encoder.tower.eval()
 
 
 def test_a_missing_column_is_named(encoder: SiameseEncoder) -> None:

@@ -13,7 +13,8 @@ from siamese.text import as_text, join_words, normalise, split_words
 # Unassigned code points are left out: Arrow's Unicode tables are newer than Python's and know some of them.
 CHARACTERS = st.characters(exclude_categories=("Cs", "Cn"))
 NOTABLE = st.sampled_from("aZ9 -.,'\t\n\u00a0\u0301\u0327éßİΣς\u200dſKﬁ½²Ⅷ日本語한\u1112\u1161\u11abनि\u0e33😀٣ǅ")
-VALUES = st.lists(st.none() | st.text(st.one_of(CHARACTERS, NOTABLE), max_size=12), max_size=8)
+TEXTS = st.none() | st.text(st.one_of(CHARACTERS, NOTABLE), max_size=12)
+VALUES = st.lists(TEXTS, max_size=8)
 
 
 def naive_words(value: str | None) -> list[str]:
@@ -26,10 +27,7 @@ def naive_words(value: str | None) -> list[str]:
 
 def words_of(text: pa.Array) -> list[list[str]]:
     words = split_words(text)
-    cut = [
-        "".join(map(chr, words.chars[start + 1 : end]))
-        for start, end in zip(words.spaces[:-1], words.spaces[1:], strict=True)
-    ]
+    cut = ["".join(map(chr, words.chars[start:end])) for start, end in zip(words.starts, words.ends, strict=True)]
     assert len(words) == len(cut)
     assert len(words.offsets) == len(text) + 1
     return [cut[start:end] for start, end in zip(words.offsets[:-1], words.offsets[1:], strict=True)]
@@ -73,11 +71,24 @@ def test_accents_case_and_punctuation_part_no_words_that_are_the_same() -> None:
     assert words_of(normalise(strings(["cafe\u0301"]))) == words_of(normalise(strings(["caf\u00e9"])))
 
 
-def test_a_space_lies_before_every_word_and_one_after_the_last() -> None:
-    words = split_words(strings(["  ab,, cd", None, "ef  "]))
-    assert "".join(map(chr, words.chars)) == " ab cd ef "
-    assert words.spaces.tolist() == [0, 3, 6, 9]
+def test_a_space_lies_before_and_after_every_word() -> None:
+    words = split_words(strings(["  ab,, cd", None, "ef"]))
+    assert "".join(map(chr, words.chars)) == "   ab   cd  ef "
+    assert (words.starts.tolist(), words.ends.tolist()) == ([3, 8, 12], [5, 10, 14])
     assert words.offsets.tolist() == [0, 2, 2, 3]
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), max_size=5))
+def test_columns_are_read_record_by_record(records: list[tuple[str | None, ...]]) -> None:
+    columns = [strings(list(column)) for column in zip(*records, strict=True)] or [strings([])] * 3
+    together = split_words(*(normalise(column) for column in columns))
+    apart = [words_of(normalise(column)) for column in columns]
+    counts = [len(column[row]) for row in range(len(records)) for column in apart]
+    assert together.offsets.tolist() == np.cumsum([0, *counts]).tolist()
+    spelled = "".join(map(chr, together.chars)).split(" ")
+    assert [word for word in spelled if word] == [
+        word for row in range(len(records)) for column in apart for word in column[row]
+    ]
 
 
 def test_codes_lose_their_separators_only() -> None:

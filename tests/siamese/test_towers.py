@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from siamese.calibration import Calibration
 from siamese.distances import Energy, distance
@@ -170,20 +172,32 @@ def test_ngram_a_field_vector_is_the_weighted_sum_of_its_features(ngram: Tower) 
     bags = features(ngram, RECORDS)
     weight = (ngram.idf * ngram.feature_weight.exp()).detach()
     group = ngram.group_weight.exp().detach()
+    projection = ngram.projection.floats() / ngram.dim**0.5
     expected = torch.zeros(len(RECORDS), 3, ngram.dim)
     for cell in range(len(RECORDS) * 3):
         record, field = divmod(cell, 3)
         vector = torch.zeros(ngram.dim)
         for word in bags.words[bags.offsets[cell] : bags.offsets[cell + 1]]:
-            kind = bags.groups[word]
-            vector += group[field, kind] * weight[bags.word_ids[word]] * ngram.projection[bags.word_ids[word]]
+            itself, *grams = bags.feature_ids[bags.feature_offsets[word] : bags.feature_offsets[word + 1]]
+            vector += group[field, bags.groups[word]] * weight[itself] * projection[itself]
             if SCHEMA.fields[field].kind is not Kind.NUMBER:
-                for gram in bags.gram_ids[bags.gram_offsets[word] : bags.gram_offsets[word + 1]]:
-                    vector += group[field, Group.GRAM] * weight[gram] * ngram.projection[gram]
+                for gram in grams:
+                    vector += group[field, Group.GRAM] * weight[gram] * projection[gram]
         if vector.norm() > 0:
             vector *= ngram.field_weight.exp()[field].item() / vector.norm() ** ngram.config.field_norm
         expected[record, field] = vector
     np.testing.assert_allclose(ngram.fields(bags).detach(), expected, atol=1e-4, rtol=1e-4)
+
+
+DIRTY = st.none() | st.text(st.sampled_from("aAbé1 9-.,'\t日\u0301$"), max_size=14)
+
+
+@given(st.lists(st.fixed_dictionaries(dict.fromkeys(SCHEMA.names, DIRTY)), min_size=1, max_size=6))
+def test_ngram_embeds_as_it_trains(ngram: Tower, records: list[dict[str, Any]]) -> None:
+    """Gradients take another sum of the projection's rows than embedding does."""
+    trained = ngram(features(ngram, records))
+    assert trained.requires_grad
+    np.testing.assert_allclose(embed(ngram, records), trained.detach(), atol=1e-6)
 
 
 def test_ngram_every_weight_gets_a_gradient(ngram: Tower) -> None:
@@ -219,20 +233,20 @@ def test_ngram_idf_counts_the_records_of_each_feature() -> None:
     assert tower.idf.min() > 0
 
     def idf_of(word: str) -> float:
-        return tower.idf[features(tower, [{"title": word, "brand": None, "price": None}]).word_ids[0]].item()
+        return tower.idf[features(tower, [{"title": word, "brand": None, "price": None}]).feature_ids[0]].item()
 
     n = len(records)
     for word, frequency in (("sony", 2), ("alpha", 1), ("beta", 1), ("gamma", 1), ("unseen", 0)):
         assert idf_of(word) == pytest.approx(np.log((1 + n) / (1 + frequency)) + 1, rel=1e-6)
     bags = features(tower, [{"title": "sony", "brand": None, "price": None}])
-    np.testing.assert_allclose(tower.idf[bags.gram_ids], np.log((1 + n) / 3) + 1, rtol=1e-6)
+    np.testing.assert_allclose(tower.idf[bags.feature_ids], np.log((1 + n) / 3) + 1, rtol=1e-6)
     # "a " ends "alpha", "beta" and "gamma", but the 3-gram "ta " only "beta".
     assert (tower.idf < np.log(1 + n) + 1 - 1e-6).sum() < 60
 
 
 def test_ngram_projection_keeps_distances() -> None:
     tower = make("ngram", dim=64)
-    projection = tower.projection
+    projection = tower.projection.floats() / tower.dim**0.5
     assert projection.shape == (2**HASH_BITS, 64)
     np.testing.assert_allclose(projection[:500].norm(dim=1), 1, rtol=1e-6)
     cosines = projection[:500] @ projection[500:1000].T
