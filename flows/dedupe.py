@@ -75,7 +75,7 @@ def run_job(
         work.mkdir()
         sides = [work / name for name in (proposing.LEFT, proposing.RIGHT)][: len(sources)]
         embedded = [
-            stage_tasks.embed(model, source.path, id_column, folder, judge.verifier is not None)
+            stage_tasks.embed(model, source.path, id_column, folder)
             for source, folder in zip(sources, sides, strict=True)
         ]
         proposed = stage_tasks.propose(model, work, threshold, exact)
@@ -89,9 +89,9 @@ def run_job(
             "embed": embedded[0],
             "embed right": embedded[-1],
             "propose": proposed,
-            "search": _together(searched),
+            "search": stage_tasks.together(searched),
             "gather": gathered,
-            "score": _together(scored),
+            "score": stage_tasks.together(scored),
             "match": matched,
             "cluster": clustered,
         }
@@ -142,16 +142,6 @@ def kept_promises(matched: dict[str, Any], evaluation: dict[str, Any]) -> list[d
 
 def inputs_of(records: Records) -> dict[str, Any]:
     return {"path": records.path, "files": records.digests()}
-
-
-def _together(blocks: list[dict[str, Any]]) -> dict[str, Any]:
-    """The cost of a stage that was done in blocks: seconds of all of them, side by side or not."""
-    return {
-        "pairs": sum(each["pairs"] for each in blocks),
-        "blocks": len(blocks),
-        "seconds": round(sum(each["seconds"] for each in blocks), 3),
-        "peak_mb": max((each["peak_mb"] for each in blocks), default=0),
-    }
 
 
 def _figures(facts: dict[str, Any]) -> dict[str, Any]:

@@ -1,18 +1,21 @@
 """Flow ``index``: a corpus to an index folder that answers queries."""
 
+import shutil
 from typing import Any
 
 from prefect import flow
 
 from flows import stage_tasks
 from flows.dedupe import inputs_of
+from flows.runners import local_runner
 from pipeline import stages
+from pipeline.embedding import CONTENTS
 from pipeline.index import IndexKind
 from pipeline.records import Records
 from siamese.folders import MANIFEST, check_writable, local_folder, new_folder, write_manifest
 
 
-@flow
+@flow(task_runner=local_runner())
 def index(model: str, records: str, out: str, *, kind: str = "auto", id_column: str = "record_id") -> dict[str, Any]:
     """Embed a corpus and index it.
 
@@ -32,7 +35,9 @@ def index(model: str, records: str, out: str, *, kind: str = "auto", id_column: 
     IndexKind(kind)  # refused before any work
     source = Records.open(records, id_column)
     with new_folder(out) as folder:
-        embedded = stage_tasks.embed(model, records, id_column, folder, contents)
+        embedded = stage_tasks.embed(model, records, id_column, folder)
+        if not contents:
+            shutil.rmtree(folder / CONTENTS)
         built = stage_tasks.build_index(model, folder, kind)
         facts = stages.complete_index(model, folder)
         manifest = {**facts, "inputs": inputs_of(source), "stages": {"embed": embedded, "index": built}}

@@ -24,8 +24,13 @@ _RETRIES: dict[str, Any] = {"retries": 2, "retry_delay_seconds": [2, 10], "retry
 
 
 @task(**_RETRIES)
-def embed(model: str, records: str, id_column: str, folder: Path, contents: bool) -> dict[str, Any]:
-    return stages.timed(stages.embed, model, records, id_column, folder, contents)
+def read(model: str, records: str, id_column: str, folder: Path) -> dict[str, Any]:
+    return stages.timed(stages.read, model, records, id_column, folder)
+
+
+@task
+def embed_block(model: str, folder: Path, number: int) -> dict[str, Any]:
+    return stages.timed(stages.embed_block, model, folder, number)
 
 
 @task
@@ -68,6 +73,16 @@ def evaluate(model: str, run: Path, truth: str, work: Path, threshold: Threshold
     return stages.timed(stages.evaluate, model, run, truth, work, threshold)
 
 
+@task
+def finish(run: Path, summary: dict[str, Any], model: str, left: Records, right: Records | None) -> dict[str, Any]:
+    """Summary, report and artifacts, all from the same numbers."""
+    result = stages.timed(stages.write_summary, run, summary, left, right)
+    rows = [{"figure": name, "value": value} for name, value in summary.items() if isinstance(value, int | float | str)]
+    create_table_artifact(rows, key=f"{summary['kind']}-summary", description=stages.headline(summary))
+    create_markdown_artifact(f"# {stages.headline(summary)}\n\nModel `{model}`.", key=f"{summary['kind']}-headline")
+    return result
+
+
 def fan_out(blocks: Task[..., dict[str, Any]], count: int, *args: Any) -> list[dict[str, Any]]:
     """Every block of a stage, side by side on the flow's task runner; what each says.
 
@@ -80,11 +95,17 @@ def fan_out(blocks: Task[..., dict[str, Any]], count: int, *args: Any) -> list[d
     return [future.result() for future in futures]
 
 
-@task
-def finish(run: Path, summary: dict[str, Any], model: str, left: Records, right: Records | None) -> dict[str, Any]:
-    """Summary, report and artifacts, all from the same numbers."""
-    result = stages.timed(stages.write_summary, run, summary, left, right)
-    rows = [{"figure": name, "value": value} for name, value in summary.items() if isinstance(value, int | float | str)]
-    create_table_artifact(rows, key=f"{summary['kind']}-summary", description=stages.headline(summary))
-    create_markdown_artifact(f"# {stages.headline(summary)}\n\nModel `{model}`.", key=f"{summary['kind']}-headline")
-    return result
+def embed(model: str, records: str, id_column: str, folder: Path) -> dict[str, Any]:
+    """A corpus read, and its blocks embedded side by side; counts and cost."""
+    counts = read(model, records, id_column, folder)
+    embedded = together(fan_out(embed_block, counts["blocks"], model, folder))
+    return {**counts, **embedded, "seconds": round(counts["seconds"] + embedded["seconds"], 3)}
+
+
+def together(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The cost of a stage that was done in blocks: seconds of all of them, side by side or not."""
+    return {
+        "blocks": len(blocks),
+        "seconds": round(sum(each["seconds"] for each in blocks), 3),
+        "peak_mb": max((each["peak_mb"] for each in blocks), default=0),
+    }

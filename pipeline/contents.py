@@ -56,15 +56,51 @@ def content_keys(texts: pa.Table) -> NDArray[np.uint64]:
     return keys
 
 
-def number_contents(
-    keys: NDArray[np.uint64], is_empty: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Rows (0, 1, ...) of distinct contents in order of first appearance (-1 where empty), and which records appear first."""
-    order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
-    ordered = keys[order]
-    starts = np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1)) if len(keys) else np.empty(0, bool)
-    first = np.empty(len(keys), np.int64)
-    first[order] = order[np.flatnonzero(starts)][np.cumsum(starts) - 1]
-    is_first = (first == np.arange(len(keys))) & ~is_empty
-    number = np.cumsum(is_first) - 1
-    return np.where(is_empty, -1, number[first]), is_first
+class ContentNumbers:
+    """Numbers distinct contents 0, 1, ... in order of first appearance, as they come by.
+
+    Contents that differ are never taken for one. Of two that share the first half of their keys (a chance of 2^-64 a pair) the later one
+    gets a new number in each batch.
+
+    Attributes:
+        count: distinct contents so far.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._keys = np.empty(0, np.uint64)  # first halves, ascending; the second halves and numbers beside them
+        self._others = np.empty(0, np.uint64)
+        self._numbers = np.empty(0, np.int64)
+
+    def number(
+        self, keys: NDArray[np.uint64], is_empty: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(n,) number of each record's content, -1 where it is empty; ascending places of the records whose content is new.
+
+        Args:
+            keys: (n, 2) from :func:`content_keys`.
+            is_empty: (n,) records with nothing to compare.
+        """
+        order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: the first of equals leads
+        ordered = keys[order]
+        leads = np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1))[: len(keys)]
+        leader = order[np.flatnonzero(leads)][np.cumsum(leads) - 1]
+        first = np.empty(len(keys), np.int64)
+        first[order] = leader
+        numbers = np.full(len(keys), -1, np.int64)
+        asked = np.flatnonzero((first == np.arange(len(keys))) & ~is_empty)
+        place = np.searchsorted(self._keys, keys[asked, 0])
+        near = np.minimum(place, max(len(self._keys) - 1, 0))
+        known = np.zeros(len(asked), bool)
+        if len(self._keys):
+            known = (self._keys[near] == keys[asked, 0]) & (self._others[near] == keys[asked, 1])
+            numbers[asked[known]] = self._numbers[near[known]]
+        fresh = asked[~known]
+        numbers[fresh] = self.count + np.arange(len(fresh))
+        self.count += len(fresh)
+        order = np.argsort(keys[fresh, 0], kind="stable")
+        at = place[~known][order]
+        self._keys = np.insert(self._keys, at, keys[fresh[order], 0])
+        self._others = np.insert(self._others, at, keys[fresh[order], 1])
+        self._numbers = np.insert(self._numbers, at, numbers[fresh[order]])
+        return np.where(is_empty, -1, numbers[first]), fresh

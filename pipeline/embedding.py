@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.contents import SHARD_ROWS, Contents, content_keys, number_contents, write_contents
+from pipeline.contents import SHARD_ROWS, ContentNumbers, Contents, content_keys, write_contents
 from pipeline.progress import track
 from pipeline.records import Records, check_ids
 from siamese.calibration import Calibration
@@ -21,7 +21,7 @@ from siamese.errors import ArtifactError
 from siamese.schema import Schema
 from siamese.verifier import Verifier
 
-IDS = "ids.parquet"
+IDS, CONTENTS = "ids.parquet", "contents"
 
 
 class Encoder(Protocol):
@@ -87,7 +87,7 @@ class Corpus:
         ids: (n,) record ids, in file order.
         rows: (n,) int64 row in ``embeddings`` of each record's content; -1 for a record with nothing to compare.
         embeddings: of the distinct contents.
-        contents: the same in words, kept where a verifier reads them; else no shards.
+        contents: the same in words; an index keeps them only where a verifier reads them.
     """
 
     ids: pa.Array
@@ -99,7 +99,7 @@ class Corpus:
     def open(cls, folder: Path, dim: int) -> "Corpus":
         table = pq.read_table(folder / IDS)
         ids, rows = table["record_id"].combine_chunks(), table["row"].to_numpy()
-        return cls(ids, rows, Embeddings.open(folder / "embeddings", dim), Contents.open(folder / "contents"))
+        return cls(ids, rows, Embeddings.open(folder / "embeddings", dim), Contents.open(folder / CONTENTS))
 
     @cached_property
     def members(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -109,51 +109,48 @@ class Corpus:
         return order, np.searchsorted(self.rows[order], np.arange(len(self.embeddings) + 1))
 
 
-def embed_corpus(encoder: Encoder, records: Records, folder: Path, *, contents: bool = False) -> dict[str, int]:
-    """Write ``ids.parquet``, ``embeddings/*.npy`` and, with ``contents`` (a verifier reads them), ``contents/*.arrow``.
-
-    The corpus is read twice: to find equal contents, and to embed one of each.
+def read_corpus(schema: Schema, records: Records, folder: Path) -> dict[str, int]:
+    """Read a corpus once: ``ids.parquet``, and ``contents/*.arrow`` with each distinct content once.
 
     Returns:
-        Counts: records, distinct_contents, empty_records.
+        Counts: records, distinct_contents, empty_records, and the blocks that there are to embed.
 
     Raises:
-        DataError: the records do not do; SchemaError: they lack a column of the model's.
+        DataError: the records do not do; SchemaError: they lack a column of the schema's.
     """
-    schema = encoder.schema
-    keys, ids, empty = [], [], []
+    (folder / CONTENTS).mkdir(parents=True, exist_ok=True)
+    numbers, ids, rows = ContentNumbers(), [], []
+    blocks, pending = 0, [schema.select(pa.table({name: pa.nulls(0, pa.large_string()) for name in schema.names}))]
     for batch in track(records.batches(schema.names), "reading"):
         ids.extend(batch[records.id_column].chunks)
         texts = schema.select(batch.select([name for name in batch.column_names if name in records.columns]))
-        keys.append(content_keys(texts))
-        empty.append(np.logical_and.reduce([texts[name].is_null().to_numpy() for name in schema.names]))
+        is_empty = np.logical_and.reduce([texts[name].is_null().to_numpy() for name in schema.names])
+        row, fresh = numbers.number(content_keys(texts), is_empty)
+        rows.append(row)
+        pending.append(texts.take(pa.array(fresh)))
+        while sum(table.num_rows for table in pending) >= SHARD_ROWS:
+            whole = pa.concat_tables(pending)
+            write_contents(whole.slice(0, SHARD_ROWS), folder / CONTENTS, blocks)
+            pending, blocks = [whole.slice(SHARD_ROWS)], blocks + 1
+    rest = pa.concat_tables(pending)
+    if rest.num_rows or blocks == 0:
+        write_contents(rest, folder / CONTENTS, blocks)
+        blocks += 1
     all_ids = pa.chunked_array(ids, pa.large_string()).combine_chunks()
     check_ids(all_ids, records)
-    is_empty = np.concatenate(empty)
-    rows, is_first = number_contents(np.concatenate(keys), is_empty)
-
-    (folder / "embeddings").mkdir()
-    start, number, pending = 0, 0, []
-    for batch in track(records.batches(schema.names), "embedding", total=len(all_ids)):
-        pending.append(batch.filter(pa.array(is_first[start : start + batch.num_rows])))
-        start += batch.num_rows
-        while sum(table.num_rows for table in pending) >= SHARD_ROWS:
-            whole = pa.concat_tables(pending, promote_options="permissive")
-            _write_shard(encoder, whole.slice(0, SHARD_ROWS), folder, number, contents)
-            pending, number = [whole.slice(SHARD_ROWS)], number + 1
-    rest = pa.concat_tables(pending, promote_options="permissive")
-    if rest.num_rows or number == 0:
-        _write_shard(encoder, rest, folder, number, contents)
-    pq.write_table(pa.table({"record_id": all_ids, "row": rows}), folder / IDS)
-    return {"records": len(all_ids), "distinct_contents": int(is_first.sum()), "empty_records": int(is_empty.sum())}
+    row = np.concatenate(rows)
+    pq.write_table(pa.table({"record_id": all_ids, "row": row}), folder / IDS)
+    counts = {"records": len(row), "distinct_contents": numbers.count, "empty_records": int((row < 0).sum())}
+    return {**counts, "blocks": blocks}
 
 
-def _write_shard(encoder: Encoder, records: pa.Table, folder: Path, number: int, contents: bool) -> None:
+def embed_block(encoder: Encoder, folder: Path, number: int) -> dict[str, int]:
+    """One shard of contents to ``embeddings/*.npy``, whole or not at all."""
+    (folder / "embeddings").mkdir(exist_ok=True)
+    texts = Contents.open(folder / CONTENTS).shards[number]
     path = folder / "embeddings" / f"{number:06d}.npy"
     beside = path.with_suffix(".partial")
     with beside.open("wb") as file:
-        np.save(file, encoder.encode(records))
+        np.save(file, encoder.encode(texts))
     os.replace(beside, path)
-    if contents:
-        (folder / "contents").mkdir(exist_ok=True)
-        write_contents(encoder.schema.select(records), folder / "contents", number)
+    return {"pairs": texts.num_rows}

@@ -17,14 +17,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from pipeline import proposing
+from pipeline import embedding, proposing
 from pipeline.assignment import expected_right, of_winners, one_to_one
 from pipeline.candidates import Candidates
 from pipeline.certificate import Certificate
 from pipeline.clustering import cluster_records
 from pipeline.components import components
 from pipeline.decision import NEAR_MISS_BAND, Threshold
-from pipeline.embedding import Corpus, embed_corpus
+from pipeline.embedding import Corpus, read_corpus
 from pipeline.evaluation import evaluate_run, where_lost
 from pipeline.index import IndexKind, VectorIndex
 from pipeline.linkage import split_loose
@@ -54,10 +54,15 @@ def _load_encoder(path: Path, _mtime: int) -> SiameseEncoder:
     return SiameseEncoder.load(path)
 
 
-def embed(model: str, records: str, id_column: str, folder: Path, contents: bool = False) -> dict[str, Any]:
-    """A corpus to ``ids.parquet``, ``embeddings/`` and, for a verifier, ``contents/`` in a folder."""
-    folder.mkdir(exist_ok=True)
-    return embed_corpus(load_encoder(model), Records.open(records, id_column), folder, contents=contents)
+def read(model: str, records: str, id_column: str, folder: Path) -> dict[str, Any]:
+    """A corpus to ``ids.parquet`` and ``contents/`` in a folder."""
+    return read_corpus(load_encoder(model).schema, Records.open(records, id_column), folder)
+
+
+def embed_block(model: str, folder: Path, number: int) -> dict[str, Any]:
+    """The embeddings of one shard of contents."""
+    with one_thread():
+        return embedding.embed_block(load_encoder(model), folder, number)
 
 
 def build_index(model: str, folder: Path, kind: str = "auto") -> dict[str, Any]:

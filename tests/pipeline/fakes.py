@@ -47,6 +47,14 @@ class FakeEncoder:
         return np.asarray(distances, np.float64) / self.margin
 
 
+def embed(records: Path, folder: Path) -> dict[str, Any]:
+    """A corpus embedded in a folder; what ``read`` says."""
+    counts = stages.read("m", str(records), "record_id", folder)
+    for number in range(counts["blocks"]):
+        stages.embed_block("m", folder, number)
+    return counts
+
+
 def run_stages(run: Path, work: Path, threshold: Threshold, *, one_to_one: bool = False) -> dict[str, Any]:
     """From embedded corpora in the work folder to decided pairs in the run's; what ``match`` says."""
     proposed = stages.propose("m", work, threshold)

@@ -21,7 +21,7 @@ from siamese.calibration import Calibration
 from siamese.errors import ArtifactError, SettingsError
 from siamese.folders import write_manifest
 from siamese.prior import Histogram
-from tests.pipeline.fakes import FakeEncoder, run_stages
+from tests.pipeline.fakes import FakeEncoder, embed, run_stages
 
 
 def draw(n: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +117,7 @@ def run(tmp_path, monkeypatch):
     )
     folder = tmp_path / "run"
     folder.mkdir()
-    stages.embed("m", str(tmp_path / "records.parquet"), "record_id", tmp_path / "left")
+    embed(tmp_path / "records.parquet", tmp_path / "left")
     run_stages(folder, tmp_path, Threshold(min_precision=0.8))
     sign(folder)
     return folder

@@ -11,7 +11,7 @@ from pipeline.decision import Threshold
 from pipeline.judging import Judge
 from siamese.calibration import Calibration
 from siamese.errors import SettingsError
-from tests.pipeline.fakes import FakeEncoder, run_stages
+from tests.pipeline.fakes import FakeEncoder, embed, run_stages
 
 NEIGHBOURS = 5
 
@@ -47,8 +47,7 @@ def test_a_run_flags_what_the_verifier_says_among_the_candidates(encoder, tmp_pa
         tmp_path / "records.parquet"
     )
     threshold = Threshold(verifier=verifier)
-    contents = threshold.judge(encoder).verifier is not None
-    stages.embed("m", str(tmp_path / "records.parquet"), "record_id", tmp_path / "left", contents)
+    embed(tmp_path / "records.parquet", tmp_path / "left")
     facts = run_stages(tmp_path, tmp_path, threshold)
     assert facts["decided_by"] == ("verifier" if verifier else "distance")
     assert (facts["max_distance"] is None) == verifier

@@ -16,7 +16,7 @@ from pipeline.evaluation import cluster_scores, evaluate_run
 from pipeline.records import Records
 from pipeline.rowpairs import RowPairs
 from siamese.errors import DataError
-from tests.pipeline.fakes import FakeEncoder, run_stages
+from tests.pipeline.fakes import FakeEncoder, embed, run_stages
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def dedupe(frame: pd.DataFrame, folder: Path, max_distance: float | None = None)
     frame.to_parquet(folder / "records.parquet")
     run = folder / "run"
     run.mkdir()
-    counts = stages.embed("m", str(folder / "records.parquet"), "record_id", run / "left")
+    counts = embed(folder / "records.parquet", run / "left")
     matched = run_stages(run, run, stages.Threshold(max_distance))
     clustered = stages.cluster("m", run, run, Records.open(str(folder / "records.parquet")))
     return (
@@ -73,6 +73,7 @@ def test_pairs_are_those_of_brute_force(tmp_path, encoder):
         "records": 300,
         "distinct_contents": frame["name"].str.strip().replace("", None).nunique(),
         "empty_records": 3,
+        "blocks": 1,
     }
     assert (pairs["left_id"] < pairs["right_id"]).all()
     found = dict(zip(zip(pairs["left_id"], pairs["right_id"], strict=True), pairs["margin_distance"], strict=True))
@@ -164,7 +165,7 @@ def test_link(tmp_path, encoder, larger, only_one):
     for side, frame in frames.items():
         frame.to_csv(tmp_path / f"{side}.csv", index=False)
         sources.append(Records.open(str(tmp_path / f"{side}.csv")))
-        stages.embed("m", sources[-1].path, "record_id", run / side)
+        embed(Path(sources[-1].path), run / side)
     run_stages(run, run, stages.Threshold(), one_to_one=only_one)
     stages.cluster("m", run, run, sources[0], only_one)
     pairs, clusters = pd.read_parquet(run / "pairs.parquet"), pd.read_parquet(run / "clusters.parquet")
