@@ -4,8 +4,9 @@ A peer's setting is chosen on the small labelled corpus, whose whole truth it is
 the fewest candidates. The corpus that is measured is never looked at.
 """
 
+import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import product
@@ -45,21 +46,20 @@ class Peer:
     Attributes:
         package: that it takes.
         find: candidates in a records file.
-        settings: to choose from, made from the folder of the small corpus; the limit is chosen after them, unless they have one.
+        settings: to choose from, made from the folder and the name of the small corpus; the limit is chosen for each, unless it has one.
+        imports: modules whose import is not measured.
     """
 
     package: str
     find: Callable[[Path, Setting], Found]
     settings: Callable[[Path, str], Iterable[Setting]]
-    imports: tuple[str, ...] = field(default=())
-
-    def missing(self) -> str | None:
-        """A sentence, where the package is not installed."""
-        return None if find_spec(self.package) else f"{self.package} is not installed"
+    imports: tuple[str, ...]
 
 
 def choose(peer: str, corpus: str, folder: Folder) -> Setting:
     """The setting with the best F1 on a corpus, or nearly so with fewer candidates."""
+    if find_spec(PEERS[peer].package) is None:
+        sys.exit(f"skipped: {PEERS[peer].package} is not installed")
     truth, tried = Truth.read(Path(folder)), []
     for setting in PEERS[peer].settings(Path(folder), corpus):
         found = PEERS[peer].find(Path(folder) / "records.parquet", setting)
