@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint typecheck bench bench-accuracy bench-few-labels bench-peers clean
+.PHONY: demo test lint typecheck bench bench-accuracy bench-few-labels bench-peers bench-speed clean
 
 demo: .venv/installed ## the whole job on data made from a seed
 	$(BIN)/siamese demo
@@ -28,6 +28,9 @@ bench-few-labels: .venv/installed-bench ## test F1 against the number of labelle
 
 bench-peers: .venv/installed-bench ## Splink on whole tables: five minutes on two cores
 	$(BIN)/python benchmarks/peers.py --out benchmarks/results
+
+bench-speed: .venv/installed-bench ## speed and scale beside peers, up to a million records: hours
+	$(BIN)/python benchmarks/speed.py peers growth embedding join startup --million --out benchmarks/results
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
