@@ -30,8 +30,7 @@ from siamese.folders import read_json, write_json
 LEFT, RIGHT, CELLS, PLAN, FOUND, LOOKED, SCORES = "left", "right", "cells", "plan.json", "found", "looked", "scores"
 QUERIES = 65_536  # of a block, at least
 MOST_BLOCKS = 32  # of queries: with few queries in a block, few of them look into the same cell
-SCORED_PAIRS = 131_072  # of a block
-SCORED_AT_ONCE = 32_768  # profiles of their records are held in memory
+SCORED_PAIRS = 131_072  # of a block: the profiles of all its records are in memory together
 FOUND_TYPE = np.dtype([("left", np.int64), ("right", np.int64), ("distance", np.float32)])
 
 
@@ -140,13 +139,8 @@ def score_block(encoder: Encoder, work: Path, threshold: Threshold, number: int)
     """Score one block of the candidates."""
     judge, sides = planned_judge(encoder, threshold, read_json(work / PLAN)), Sides(encoder, work)
     pairs = looked_at(work).take(slice(number * SCORED_PAIRS, (number + 1) * SCORED_PAIRS))
-    scores = np.empty(len(pairs))
-    right = sides.right or sides.left
-    for start in range(0, len(pairs), SCORED_AT_ONCE):
-        here = slice(start, start + SCORED_AT_ONCE)
-        some = pairs.take(here)
-        apart = encoder.margin_distance(some.distances)
-        scores[here] = judge.score_rows(apart, sides.left.contents, some.left, right.contents, some.right)
+    apart, right = encoder.margin_distance(pairs.distances), sides.right or sides.left
+    scores = judge.score_rows(apart, sides.left.contents, pairs.left, right.contents, pairs.right)
     _save(work / SCORES / f"{number:06d}.npy", scores)
     return {"pairs": len(scores)}
 
