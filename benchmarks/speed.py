@@ -213,7 +213,10 @@ def main() -> None:
         folder = asked.work or Path(temporary)
         os.environ["PREFECT_HOME"] = str(folder / "prefect")  # no history but these runs'
         for name in asked.sections:
-            rows, page = SECTIONS[name](Workshop(folder), asked)
+            try:
+                rows, page = SECTIONS[name](Workshop(folder), asked)
+            except JobError as error:
+                rows, page = [], f"no figures: {error}"
             print(f"## {name}\n\n{page}\n", flush=True)
             if asked.out:
                 asked.out.mkdir(parents=True, exist_ok=True)
