@@ -176,11 +176,14 @@ def startup(shop: Workshop, asked: argparse.Namespace) -> tuple[list[Row], str]:
 
 def figures(rows: list[Row]) -> str:
     """A column for each row of figures."""
-    lines = [
-        [key.replace("_", " "), *(f"{row[key]:,.4g}" if isinstance(row[key], float) else str(row[key]) for row in rows)]
-        for key in rows[0]
-    ]
+    lines = [[key.replace("_", " "), *(figure(row[key]) for row in rows)] for key in rows[0]]
     return table(lines[0], lines[1:])
+
+
+def figure(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if value >= 1_000 or isinstance(value, int) else f"{value:.3g}"
 
 
 def table(titles: list[str], lines: list[list[str]]) -> str:
@@ -210,7 +213,10 @@ def main() -> None:
         folder = asked.work or Path(temporary)
         os.environ["PREFECT_HOME"] = str(folder / "prefect")  # no history but these runs'
         for name in asked.sections:
-            rows, page = SECTIONS[name](Workshop(folder), asked)
+            try:
+                rows, page = SECTIONS[name](Workshop(folder), asked)
+            except JobError as error:
+                rows, page = [], f"no figures: {error}"
             print(f"## {name}\n\n{page}\n", flush=True)
             if asked.out:
                 asked.out.mkdir(parents=True, exist_ok=True)

@@ -49,12 +49,6 @@ def exact(column: str) -> Any:
     return comparisons.ExactMatch(column).configure(term_frequency_adjustments=True)
 
 
-def ends(one: str, other: str) -> list[Any]:
-    """The first or last four letters of one word, and of another."""
-    parts = ("1, 4", "-4")
-    return [block_on(f"substr({one}, {some})", f"substr({other}, {others})") for some in parts for others in parts]
-
-
 def letters(column: str) -> str:
     return f"nullif(trim(regexp_replace(strip_accents(lower({column})), '[^\\p{{L}}0-9]+', ' ', 'g')), '')"
 
@@ -98,20 +92,29 @@ RECIPES = {
         [
             block_on("name"),
             block_on("details"),
-            *ends("least(first, second)", "greatest(first, second)"),
-            *ends("first", "second"),
-            *ends("second", "road"),
-            *ends("second", "city"),
-            *ends("first", "road"),
-            *ends("first", "city"),
-            *ends("road", "city"),
-            *ends("second", "code"),
-            *ends("first", "code"),
+            block_on("substr(first, 1, 4)", "substr(second, 1, 4)"),
+            block_on("substr(first, -4)", "substr(second, -4)"),
+            block_on("substr(first, 1, 4)", "substr(second, -4)"),
+            block_on("substr(first, -4)", "substr(second, 1, 4)"),
+            block_on("code", "substr(name, 1, 2)"),
+            block_on("code", "substr(name, -3)"),
             block_on("code", "size"),
-            block_on("first", "size"),
+            block_on("substr(code, 1, 4)", "substr(name, 1, 3)"),
+            block_on("substr(code, -4)", "substr(name, 1, 3)"),
+            block_on("substr(code, 1, 4)", "substr(second, 1, 3)"),
+            block_on("substr(code, -4)", "substr(second, 1, 3)"),
+            block_on("substr(road, 1, 4)", "substr(city, 1, 4)"),
+            block_on("substr(road, -4)", "substr(city, -4)"),
+            block_on("substr(second, 1, 4)", "substr(city, 1, 4)"),
+            block_on("substr(second, -4)", "substr(city, -4)"),
+            block_on("substr(second, 1, 4)", "substr(road, 1, 4)"),
+            block_on("substr(first, 1, 3)", "substr(second, 1, 3)", "substr(details, 1, 2)"),
+            block_on("substr(first, 1, 4)", "substr(details, 1, 4)"),
+            block_on("substr(second, -4)", "substr(details, -5)"),
+            block_on("second", "code"),
+            block_on("first", "code"),
             block_on("second", "size"),
-            block_on("substr(name, 1, 3)", "substr(details, 1, 4)"),
-            block_on("substr(name, -3)", "substr(details, -5)"),
+            block_on("first", "size"),
         ],
     ),
     "hard": Recipe(
