@@ -1,7 +1,8 @@
 """How a Splink user would set it up for the two made corpora: columns in SQL, comparisons, blocking rules, all written by hand for them.
 
-They were chosen by F1 on the small labelled corpora; how wide to block, also by the cost at 100,000 records and a million. m is estimated from the true pairs there, u from its random pairs; a prediction
-takes the share of matches that the small corpus has, brought to the number of records.
+They were chosen by F1 on the small labelled corpora; how wide to block, also by the cost at 100,000 records and a million. m is
+estimated from the true pairs there, u from its random pairs; a prediction takes the share of matches that the small corpus has, brought
+to the number of records.
 """
 
 import logging
