@@ -17,8 +17,8 @@ from typing import Any
 from speed_plot import plot
 from speed_process import JobError, run
 
-PEERS = ["Splink", "rensa", "datasketch", "SemHash", "goldenmatch"]
-MILLION_PEERS = ["Splink", "rensa"]
+PEERS = ["Splink", "Splink (tight)", "rensa", "datasketch", "SemHash", "goldenmatch"]
+MILLION_PEERS = ["Splink", "Splink (tight)", "rensa"]
 WAYS = {  # ours: the model, and whether its verifier decides
     "ours": ("trained", True),
     "ours (distance)": ("trained", False),

@@ -7,6 +7,7 @@ the fewest candidates. The corpus that is measured is never looked at.
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import product
@@ -21,6 +22,7 @@ from speed_process import Cost
 from speed_truth import Truth
 
 SKETCH = 128  # hash functions of a MinHash
+BLOCK = 10_000  # records whose candidates are held at once
 SLACK = 0.002  # of F1, given away for fewer candidates
 Setting = dict[str, Any]
 Folder = str  # of records.parquet and true_pairs.parquet
@@ -69,6 +71,8 @@ def choose(peer: str, corpus: str, folder: Folder) -> Setting:
             else truth.best_limit(found)
         )
         tried.append((f1, len(found.left), {**setting, "limit": limit}))
+    if not tried:
+        sys.exit("skipped: no settings were written for this corpus")
     best = max(f1 for f1, _, _ in tried)
     f1, _, setting = min((each for each in tried if each[0] >= best - SLACK), key=lambda each: each[1])
     return {**setting, "f1_where_chosen": f1}
@@ -101,6 +105,7 @@ def grid(**choices: list[Any]) -> Callable[[Path, str], Iterable[Setting]]:
 
 
 def rensa(records: Path, setting: Setting) -> Found:
+    """Candidates of a block of records at a time; those below a limit that is known are dropped at once, or a million fill the memory."""
     from rensa import RMinHash, RMinHashLSH
 
     sketches = RMinHash.from_token_sets(shingles(records, setting["shingle"]), SKETCH, 42)
@@ -108,9 +113,14 @@ def rensa(records: Path, setting: Setting) -> Found:
         threshold=0.5, num_perm=SKETCH, num_bands=setting["bands"]
     )  # the threshold is for is_similar alone
     index.insert_many(sketches)
-    left, right = _once(index.query_all(sketches))
-    alike = (sketches[a].jaccard(sketches[b]) for a, b in zip(left.tolist(), right.tolist(), strict=True))
-    return Found(left, right, np.fromiter(alike, float, len(left)))
+    parts = []
+    for start in range(0, len(sketches), BLOCK):
+        left, right = _once(index.query_all(sketches[start : start + BLOCK]), start)
+        alike = (sketches[a].jaccard(sketches[b]) for a, b in zip(left.tolist(), right.tolist(), strict=True))
+        score = np.fromiter(alike, float, len(left))
+        kept = score >= setting.get("limit", 0)
+        parts.append((left[kept], right[kept], score[kept]))
+    return Found(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def datasketch(records: Path, setting: Setting) -> Found:
@@ -179,15 +189,16 @@ def goldenmatch_settings(_folder: Path, _corpus: str) -> Iterable[Setting]:
     return [{"fuzzy": False, "limit": 0.0}, *({"fuzzy": True, "limit": limit} for limit in (0.75, 0.8, 0.85, 0.9))]
 
 
-def splink_settings(folder: Path, corpus: str) -> Iterable[Setting]:
+def splink_settings(folder: Path, corpus: str, rules: str = "") -> Iterable[Setting]:
     import speed_splink
 
-    yield speed_splink.train(folder, corpus)
+    if corpus + rules in speed_splink.RECIPES:
+        yield speed_splink.train(folder, corpus + rules)
 
 
-def _once(found: Iterable[Iterable[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs from each record's neighbours, left < right."""
-    pairs = [(row, other) for row, near in enumerate(found) for other in near if row < other]
+def _once(found: Iterable[Iterable[int]], first: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs from the neighbours of each record, of those from the first one on, left < right."""
+    pairs = [(row, other) for row, near in enumerate(found, first) for other in near if row < other]
     left, right = np.array(pairs, np.int64).reshape(-1, 2).T
     return left, right
 
@@ -211,6 +222,7 @@ def pairs_of_groups(ties: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 PEERS = {
     "Splink": Peer("splink", splink, splink_settings, ("splink", "speed_splink")),
+    "Splink (tight)": Peer("splink", splink, partial(splink_settings, rules=", tight"), ("splink", "speed_splink")),
     "rensa": Peer("rensa", rensa, grid(shingle=[3, 4], bands=[16, 32]), ("rensa",)),
     "datasketch": Peer("datasketch", datasketch, grid(shingle=[3, 4], threshold=[0.4, 0.5, 0.6]), ("datasketch",)),
     "SemHash": Peer(
