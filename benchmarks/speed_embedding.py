@@ -32,7 +32,7 @@ def measure(folder: str, model: str) -> dict[str, Any]:
     minilm.encode(said[:32], show_progress_bar=False)
     transformer = timed(minilm.encode, said, show_progress_bar=False)
     features = encoder.tower.featurise(texts)
-    rows = len(features.word_ids) + len(features.gram_ids) + len(features.words)
+    rows = len(features.feature_ids) + len(features.words)
     width = encoder.dim * 4
     bandwidth = gather_bandwidth(encoder.dim, torch)
     rate, minilm_rate = len(texts) / seconds, len(said) / transformer

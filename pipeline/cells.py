@@ -24,7 +24,7 @@ LEARNED_ROWS, LEARNED_ROUNDS = (
     24,
     5,
 )  # of Lloyd's algorithm, rows a cell: more moves recall by less than its sampling error
-NEAR_CELLS = 256  # nearest cells of each that its rows may look into
+NEAR_CELLS = 1024  # nearest cells of each that its rows may look into
 BLOCK_ROWS = 65_536
 
 

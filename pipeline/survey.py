@@ -22,7 +22,7 @@ SAMPLE = 1024  # queries
 # Matches among candidates of like distance, below which they are not looked at. A record's nearest are as many as there are records;
 # all within a radius grow with the square of the corpus, and nearly all matches among them are nearest ones too.
 WORTH_A_LOOK, WORTH_IN_A_CROWD = 0.001, 0.01
-RECALL = 0.995  # of the matches to be expected in the sample, that must lie in the cells that are looked into
+RECALL = 0.99  # of the matches to be expected in the sample, that lie in the cells looked into; the last percent costs as much again
 LEAST_BIN, BINS = 5, 20  # genuine held-out pairs in a bin of distances, at least; bins, at most
 UNKNOWN = 16  # cells to look into where the sample brings no candidate at all
 
@@ -102,14 +102,14 @@ class Survey:
         worth = np.flatnonzero(shares >= least)
         return float(edges[worth[-1] + 1]) if len(worth) else 0.0
 
-    def probes(self, genuine: NDArray[np.float64], most: int) -> tuple[int, float]:
+    def probes(self, genuine: NDArray[np.float64], most: int, recall: float = RECALL) -> tuple[int, float]:
         """The fewest cells to look into that hold the matches, and the share of the matches that are then found."""
         if len(self.distances) == 0:
             return min(UNKNOWN, most), 1.0
         edges, shares = self.shares(genuine, np.ones(len(self.distances), bool))
         worth = shares[np.clip(np.searchsorted(edges, self.distances) - 1, 0, len(shares) - 1)]
         found = np.bincount(np.minimum(self.looks, most + 1), worth, most + 2)[1 : most + 1].cumsum() / worth.sum()
-        enough = np.flatnonzero(found >= RECALL)
+        enough = np.flatnonzero(found >= recall)
         probes = int(enough[0]) + 1 if len(enough) else most
         return probes, float(found[probes - 1])
 

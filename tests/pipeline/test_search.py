@@ -174,8 +174,8 @@ def test_a_corpus_with_hardly_a_match_is_searched_all_the_same():
 
 def test_probes_hold_the_matches_to_be_expected():
     genuine = np.sort(np.abs(np.random.default_rng(0).normal(0.3, 0.1, 400)))
-    looks = np.repeat([1, 2, 9], [900, 99, 1])
+    looks = np.repeat([1, 2, 9], [900, 95, 5])
     seen = survey(np.full(1000, 0.3), looks=looks)
     probes, recall = seen.probes(genuine, most=64)
-    assert (probes, recall) == (2, pytest.approx(0.999))
+    assert (probes, recall) == (2, pytest.approx(0.995))
     assert survey([]).probes(genuine, most=64) == (16, 1.0)
