@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 DIM = 128
 TRUE_SHARE = 0.95  # of the true pairs lie within the radius
-RECALL = 0.998  # asked of the sample, for 0.995 of all pairs: a run asks for 0.99
+RECALL = 0.998  # asked of the sample, for 0.995 of all pairs: a run asks for 0.995
 BLOCK = 4096
 
 

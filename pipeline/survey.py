@@ -22,7 +22,7 @@ SAMPLE = 1024  # queries
 # Matches among candidates of like distance, below which they are not looked at. A record's nearest are as many as there are records;
 # all within a radius grow with the square of the corpus, and nearly all matches among them are nearest ones too.
 WORTH_A_LOOK, WORTH_IN_A_CROWD = 0.001, 0.01
-RECALL = 0.99  # of the matches to be expected in the sample, that lie in the cells looked into; the last percent costs as much again
+RECALL = 0.995  # of the matches to be expected in the sample, that lie in the cells looked into; the last percent costs as much again
 LEAST_BIN, BINS = 5, 20  # genuine held-out pairs in a bin of distances, at least; bins, at most
 UNKNOWN = 16  # cells to look into where the sample brings no candidate at all
 
