@@ -64,7 +64,7 @@ def measure(folder: str, model: str) -> dict[str, Any]:
 
 def join(embeddings: Any, energy: Any, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Our pairs within the radius, from embeddings on disk: the cells, the survey that chooses the probes, and the search."""
-    from pipeline.cells import NEAR_CELLS, Cells
+    from pipeline.cells import Cells
     from pipeline.search import Queries, Scope, search
     from pipeline.survey import Survey
 
@@ -72,7 +72,7 @@ def join(embeddings: Any, energy: Any, radius: float) -> tuple[np.ndarray, np.nd
     with TemporaryDirectory() as place:
         cells = Cells.build(embeddings, energy, Path(place) / "cells")
         survey = Survey.of(cells, embeddings, embeddings, scope)
-        probes, _ = survey.probes(np.sort(survey.distances.astype(np.float64)), min(NEAR_CELLS, len(cells)), RECALL)
+        probes, _ = survey.probes(np.sort(survey.distances.astype(np.float64)), len(cells), RECALL)
         every = Queries.of_cells(cells, 0, len(cells.order))
         found = search(cells, embeddings, every, embeddings, scope, probes).once()
     return found.left, found.right

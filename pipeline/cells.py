@@ -24,7 +24,6 @@ LEARNED_ROWS, LEARNED_ROUNDS = (
     24,
     5,
 )  # of Lloyd's algorithm, rows a cell: more moves recall by less than its sampling error
-NEAR_CELLS = 1024  # nearest cells of each that its rows may look into
 BLOCK_ROWS = 65_536
 
 
@@ -35,7 +34,6 @@ class Cells:
     Attributes:
         energy: the distance; cosine and Euclidean order unit vectors alike.
         centroids: (C, dim) of unit length.
-        near: (C, near) int64 nearest cells of each cell, itself first.
         order: (m,) int64 rows by cell.
         offsets: (C + 1,) int64 bounds of each cell in ``order``.
         vectors: (m, dim) of those rows, in the order of ``order``.
@@ -43,7 +41,6 @@ class Cells:
 
     energy: Energy
     centroids: Tensor
-    near: NDArray[np.int64]
     order: NDArray[np.int64]
     offsets: NDArray[np.int64]
     vectors: Tensor
@@ -79,9 +76,8 @@ class Cells:
         order = np.argsort(cell_of, kind="stable")
         order = order[np.searchsorted(cell_of[order], 0) :]
         offsets = np.searchsorted(cell_of[order], np.arange(count + 1))
-        near = (centroids.float() @ centroids.float().T).topk(min(NEAR_CELLS, count), dim=1).indices.numpy()
         folder.mkdir()
-        for name, array in (("near", near), ("order", order), ("offsets", offsets), ("centroids", _bits(centroids))):
+        for name, array in (("order", order), ("offsets", offsets), ("centroids", _bits(centroids))):
             np.save(folder / f"{name}.npy", array)
         shape, bits = (len(order), embeddings.dim), _bits(centroids).dtype
         vectors = np.lib.format.open_memmap(folder / "vectors.npy", mode="w+", dtype=bits, shape=shape)
@@ -94,20 +90,24 @@ class Cells:
     @classmethod
     def open(cls, folder: Path, energy: Energy) -> "Cells":
         """Cells that :meth:`build` wrote; the vectors are mapped."""
-        near, order, offsets = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("near", "order", "offsets"))
+        order, offsets = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("order", "offsets"))
         centroids, vectors = (
             _tensor(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ("centroids", "vectors")
         )
-        return cls(energy, centroids, near, order, offsets, vectors)
+        return cls(energy, centroids, order, offsets, vectors)
 
-    def look(self, vectors: Tensor, cell: int, probes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(vector, cell) the nearest cells of vectors whose own cell is ``cell``: ``probes`` of each, and all that tie with the last."""
-        around = self.near[cell]
-        if probes >= len(around):
-            return np.repeat(np.arange(len(vectors)), len(around)), np.tile(around, len(vectors))
-        alike = likeness(vectors, self.centroids.index_select(0, torch.from_numpy(around)), Energy.COSINE)
-        vector, column = at_least(alike, greatest(alike, probes))
-        return vector, around[column]
+    def look(self, vectors: Tensor, probes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(vector, cell) the cells nearest to each vector: ``probes`` of them, and all that tie with the last.
+
+        The cells near a vector's own one will not do: in many dimensions they are others.
+        """
+        found = []
+        for start in range(0, len(vectors), QUERY_ROWS):
+            alike = likeness(vectors[start : start + QUERY_ROWS], self.centroids, Energy.COSINE)
+            vector, cell = at_least(alike, greatest(alike, min(probes, len(self))))
+            found.append((start + vector, cell))
+        none = np.empty(0, np.int64)
+        return tuple(np.concatenate([none, *(each[side] for each in found)]) for side in (0, 1))  # type: ignore[return-value]
 
     def locate(self, vectors: Tensor) -> NDArray[np.int64]:
         """(q,) the cell of each vector."""

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cells import NEAR_CELLS, Cells
+from pipeline.cells import Cells
 from pipeline.decision import Threshold
 from pipeline.embedding import Corpus, Encoder
 from pipeline.judging import Judge
@@ -73,7 +73,7 @@ def plan(encoder: Encoder, work: Path, threshold: Threshold) -> dict[str, Any]:
     narrowed = scope
     if threshold.max_distance is None and threshold.min_recall is None:
         narrowed = survey.narrow(scope, genuine)
-    probes, recall = survey.probes(genuine, min(NEAR_CELLS, len(cells)))
+    probes, recall = survey.probes(genuine, len(cells))
     queries = len(cells.order) if sides.asks_itself else len(sides.asking.embeddings)
     facts = {
         "cells": len(cells),

@@ -158,9 +158,7 @@ def _askers(cells: Cells, queries: Queries, probes: int | None) -> Iterator[tupl
     if probes is None:
         yield from ((cell, np.arange(len(queries))) for cell in range(len(cells)))
         return
-    looks = [(here.start, *cells.look(queries.vectors[here], cell, probes)) for cell, here in queries.runs()]
-    looking = np.concatenate([start + query for start, query, _ in looks] or [np.empty(0, np.int64)])
-    looked = np.concatenate([cell for _, _, cell in looks] or [np.empty(0, np.int64)])
+    looking, looked = cells.look(queries.vectors, probes)
     # Two bytes are sorted by radix, and there are never more cells than they can number.
     asked = np.argsort(looked.astype(np.uint16), kind="stable")
     bounds = np.searchsorted(looked[asked], np.arange(len(cells) + 1))

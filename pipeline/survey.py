@@ -13,7 +13,7 @@ from scipy.stats import chi2
 
 from pipeline.cells import Cells
 from pipeline.embedding import Embeddings
-from pipeline.products import likeness
+from pipeline.products import QUERY_ROWS, likeness
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Queries, Scope, search
 from siamese.distances import Energy
@@ -115,10 +115,7 @@ class Survey:
 
 
 def cells_to_look_into(cells: Cells, asking: Embeddings, searched: Embeddings, pairs: RowPairs) -> NDArray[np.int64]:
-    """(m,) how many cells each left row has to look into until it meets the cell of the right one; C + 1: it never does."""
-    looks = np.full(len(pairs), len(cells) + 1, np.int64)
-    if len(cells) == 1:
-        return np.ones(len(pairs), np.int64)
+    """(m,) how many cells each left row has to look into until it meets the cell of the right one."""
     left, place = np.unique(pairs.left, return_inverse=True)
     queries = Queries.of_rows(cells, asking, left)
     number = np.empty(len(left), np.int64)  # of a left row among the queries, which lie by cell
@@ -126,13 +123,10 @@ def cells_to_look_into(cells: Cells, asking: Embeddings, searched: Embeddings, p
     cell_of = np.empty(len(searched), np.int64)
     cell_of[cells.order] = cells.cell_of
     query, target = number[place], cell_of[pairs.right]
-    order = np.argsort(query, kind="stable")
-    for cell, here in queries.runs():
-        some = order[np.searchsorted(query[order], here.start) : np.searchsorted(query[order], here.stop)]
-        alike = likeness(queries.vectors[here], cells.centroids[cells.near[cell]], Energy.COSINE)
-        column = np.full(len(cells), -1, np.int64)
-        column[cells.near[cell]] = np.arange(len(cells.near[cell]))
-        met = some[column[target[some]] >= 0]
-        each = alike.float().numpy()[query[met] - here.start]
-        looks[met] = (each > each[np.arange(len(met)), column[target[met]]][:, None]).sum(axis=1) + 1
+    looks = np.empty(len(pairs), np.int64)
+    for start in range(0, len(pairs), QUERY_ROWS):
+        here = slice(start, start + QUERY_ROWS)
+        asked, row = np.unique(query[here], return_inverse=True)
+        alike = likeness(queries.vectors[asked], cells.centroids, Energy.COSINE).float().numpy()[row]
+        looks[here] = (alike > alike[np.arange(len(row)), target[here]][:, None]).sum(axis=1) + 1
     return looks
