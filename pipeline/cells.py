@@ -60,11 +60,11 @@ class Cells:
     def build(
         cls, embeddings: Embeddings, energy: Energy, folder: Path, *, exact: bool = False, seed: int = 0
     ) -> "Cells":
-        """Part a corpus, and write the cells into a new folder.
+        """Part a corpus, and write the cells into a folder.
 
         Args:
             embeddings: of the corpus.
-            folder: to make.
+            folder: to make, or one that this was killed in.
             exact: one cell, however many rows: everything is compared with everything.
             seed: of the rows that the centroids are learned from.
         """
@@ -80,7 +80,7 @@ class Cells:
         order = order[np.searchsorted(cell_of[order], 0) :]
         offsets = np.searchsorted(cell_of[order], np.arange(count + 1))
         near = (centroids.float() @ centroids.float().T).topk(min(NEAR_CELLS, count), dim=1).indices.numpy()
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         for name, array in (("near", near), ("order", order), ("offsets", offsets), ("centroids", _bits(centroids))):
             np.save(folder / f"{name}.npy", array)
         shape, bits = (len(order), embeddings.dim), _bits(centroids).dtype

@@ -57,6 +57,8 @@ def _load_encoder(path: Path, _mtime: int) -> SiameseEncoder:
 def embed(model: str, records: str, id_column: str, folder: Path, contents: bool = False) -> dict[str, Any]:
     """A corpus to ``ids.parquet``, ``embeddings/`` and, for a verifier, ``contents/`` in a folder."""
     folder.mkdir(exist_ok=True)
+    for half in ("embeddings", "contents"):  # of a run that was killed meanwhile
+        shutil.rmtree(folder / half, ignore_errors=True)
     return embed_corpus(load_encoder(model), Records.open(records, id_column), folder, contents=contents)
 
 
