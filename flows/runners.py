@@ -1,18 +1,13 @@
 """Task runners: where the blocks of a stage are done."""
 
-import logging
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from prefect.settings import get_current_settings
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from siamese.errors import SettingsError, reason
 
-if TYPE_CHECKING:
-    from prefect_dask import DaskTaskRunner
-
-REACH_SECONDS = 10
+REACH_SECONDS = 10.0
 
 
 def local_runner(workers: int | None = None) -> TaskRunner[Any]:
@@ -30,7 +25,7 @@ def task_runner(name: str, workers: int | None = None, address: str | None = Non
 
     Args:
         name: threads or dask.
-        workers: threads, or processes of a Dask cluster that is made here and ends with the run; a worker a core unless given.
+        workers: threads, or processes of a Dask cluster that is made here and ends with the run; one a core unless given.
         address: of the scheduler of a Dask cluster that is there.
 
     Raises:
@@ -42,39 +37,12 @@ def task_runner(name: str, workers: int | None = None, address: str | None = Non
         raise SettingsError(f"workers is {workers}: expected 1 or more")
     if address is not None and (name != "dask" or workers is not None):
         raise SettingsError("an address is that of a Dask cluster with its own workers: give it with runner dask alone")
-    return local_runner(workers) if name == "threads" else _dask(workers, address)
-
-
-def _dask(workers: int | None, address: str | None) -> "DaskTaskRunner":
+    if name == "threads":
+        return local_runner(workers)
     try:
-        from prefect_dask import DaskTaskRunner
+        from flows.dask_runner import DaskRunner
     except ImportError as error:
         raise SettingsError(
-            f"runner dask takes the extra: pip install 'siamese-dedupe[dask]' ({reason(error)})"
+            f"runner dask takes the extra [dask]: pip install 'siamese-dedupe[dask]' ({reason(error)})"
         ) from error
-    logging.getLogger("distributed").setLevel(logging.WARNING)  # Prefect's root logger would print its every step
-    if address is None:
-        return DaskTaskRunner(cluster_kwargs=_local_cluster(workers))
-    _reach(address)
-    return DaskTaskRunner(address=address)
-
-
-def _local_cluster(workers: int | None) -> dict[str, Any]:
-    """What Dask's LocalCluster takes."""
-    return {
-        "n_workers": workers or cores(),
-        "threads_per_worker": 1,
-        "memory_limit": 0,  # mapped files count as a worker's memory, though the kernel takes theirs back when it is short
-        "dashboard_address": "127.0.0.1:0",  # any free port
-        "env": get_current_settings().to_environment_variables(exclude_unset=True),  # no worker starts a server
-    }
-
-
-def _reach(address: str) -> None:
-    """Connect to a scheduler: Prefect would try only after the stages before the first blocks."""
-    from distributed import Client
-
-    try:
-        Client(address, timeout=REACH_SECONDS, set_as_default=False).close()
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"no Dask scheduler answers at '{address}': {reason(error)}") from error
+    return DaskRunner.at(address, REACH_SECONDS) if address is not None else DaskRunner.local(workers or cores())

@@ -88,6 +88,7 @@ def test_a_runner_that_cannot_be(run: Run, made: Made, tmp_path: Path, options: 
 
 def test_without_the_extra(run: Run, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prefect_dask", None)
+    monkeypatch.delitem(sys.modules, "flows.dask_runner", raising=False)
     answer = run("dedupe", made.model, made.records, "--out", tmp_path / "run", "--runner", "dask")
     assert_refused(answer, "runner dask takes the extra", "siamese-dedupe[dask]")
 
