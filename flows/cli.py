@@ -71,6 +71,16 @@ def _run(name: str, *args: Any, runner: dict[str, Any] | None = None, **kwargs: 
         return result
 
 
+def _where(runner: str, workers: int | None, address: str | None, out: str) -> dict[str, Any]:
+    """What :func:`flows.runners.task_runner` takes."""
+    if address is not None and "://" in out:
+        raise SettingsError(
+            f"a run for '{out}' is made in the temporary folder of this machine, which the workers at {address} may not see: "
+            "give --out a folder that they share"
+        )
+    return {"name": runner, "workers": workers, "address": address}
+
+
 def _asked(verifier: str | None) -> bool:
     """Whether ``--verifier`` leaves the model's verifier on."""
     if verifier not in (None, "trees", "none"):
@@ -248,7 +258,7 @@ def dedupe(
         model,
         records,
         out,
-        runner={"name": runner, "workers": workers, "address": address},
+        runner=_where(runner, workers, address, out),
         max_distance=max_distance,
         min_precision=min_precision,
         min_recall=min_recall,
@@ -290,7 +300,7 @@ def link(
         left,
         right,
         out,
-        runner={"name": runner, "workers": workers, "address": address},
+        runner=_where(runner, workers, address, out),
         one_to_one=one_to_one,
         max_distance=max_distance,
         min_precision=min_precision,

@@ -1,7 +1,9 @@
 """Prefect's Dask task runner, which leaves nothing of a run unsaid on the workers."""
 
 import logging
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 from distributed import Client
 from prefect.settings import get_current_settings
@@ -9,6 +11,8 @@ from prefect_dask import DaskTaskRunner
 
 from flows.embedded import drain
 from siamese.errors import SettingsError, reason
+
+CONNECT_SECONDS = 5.0
 
 
 class DaskRunner(DaskTaskRunner):
@@ -36,13 +40,15 @@ class DaskRunner(DaskTaskRunner):
             patience: seconds that it has to answer.
 
         Raises:
-            SettingsError: it does not. (Prefect would say so only after the stages before the first blocks.)
+            SettingsError: it does not, or its workers cannot do our blocks. (Prefect would say so only at the first of them.)
         """
         _quiet()
         try:
-            Client(address, timeout=patience, set_as_default=False).close()
+            client = Client(address, timeout=patience, set_as_default=False)
         except (OSError, ValueError) as error:
             raise SettingsError(f"no Dask scheduler answers at '{address}': {reason(error)}") from error
+        with client:
+            _check_workers(client, address)
         return cls(address=address)
 
     def __exit__(self, *args: Any) -> None:
@@ -51,6 +57,29 @@ class DaskRunner(DaskTaskRunner):
         ):  # else the workers' websockets stay open, and the embedded server waits for their end
             self._client.run(drain, on_error="ignore")
         super().__exit__(*args)
+
+
+def _check_workers(client: Client, address: str) -> None:
+    """Refuse workers that lack this package, or are on other machines than an API that answers to this one alone."""
+    api = urlsplit(get_current_settings().api.url or "")
+    answers = client.run(can_connect, api.hostname, api.port, on_error="return")
+    for worker, answer in answers.items():
+        if isinstance(answer, BaseException):
+            raise SettingsError(f"the Dask worker at '{worker}' cannot do our blocks: {reason(answer)}")
+        if not answer and api.hostname in ("127.0.0.1", "localhost"):
+            raise SettingsError(
+                f"the workers at '{address}' do not reach Prefect's API, which is in this process: start one that they reach "
+                "(prefect server start) and set PREFECT_API_URL to it"
+            )
+
+
+def can_connect(host: str | None, port: int | None) -> bool:
+    """Whether something listens there."""
+    try:
+        socket.create_connection((host or "", port or 0), CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _quiet() -> None:

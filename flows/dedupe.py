@@ -64,9 +64,13 @@ def run_job(
     *,
     one_to_one: bool,
 ) -> dict[str, Any]:
-    """The stages of a run, which dedupe and link share; ``right`` is the second corpus of a link."""
+    """The stages of a run, which dedupe and link share; ``right`` is the second corpus of a link.
+
+    A run of the same that was killed is gone on with.
+    """
     check_writable(out)
-    place, model = model, str(local_folder(model, "model"))  # one model for all stages, whatever the URL holds later
+    # One model for all stages, whatever the URL holds later, and for workers that run in another folder.
+    place, model = model, str(local_folder(model, "model").absolute())
     encoder = stages.load_encoder(model)
     judge = threshold.judge(encoder)  # a threshold that cannot be had is refused before any work
     sources = [Records.open(path, id_column) for path in (left, right) if path is not None]

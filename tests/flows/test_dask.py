@@ -86,6 +86,12 @@ def test_a_runner_that_cannot_be(run: Run, made: Made, tmp_path: Path, options: 
     assert_refused(run("dedupe", made.model, made.records, "--out", tmp_path / "run", *options), says)
 
 
+def test_no_workers_far_away_for_an_output_at_a_url(run: Run, made: Made) -> None:
+    options = ("--runner", "dask", "--address", "tcp://127.0.0.1:1")
+    answer = run("dedupe", made.model, made.records, "--out", "s3://bucket/run", *options)
+    assert_refused(answer, "give --out a folder that they share")
+
+
 def test_without_the_extra(run: Run, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prefect_dask", None)
     monkeypatch.delitem(sys.modules, "flows.dask_runner", raising=False)
@@ -99,3 +105,28 @@ def test_no_scheduler_at_the_address(run: Run, made: Made, tmp_path: Path, monke
     address = ("--runner", "dask", "--address", "tcp://127.0.0.1:1")
     answer = run("dedupe", made.model, made.records, "--out", tmp_path / "run", *address)
     assert_refused(answer, "no Dask scheduler answers at 'tcp://127.0.0.1:1'")
+
+
+def test_workers_that_do_not_reach_the_api(
+    cluster: Any, run: Run, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import dask_runner
+
+    monkeypatch.setattr(dask_runner, "can_connect", lambda *_: False)
+    address = ("--runner", "dask", "--address", cluster.scheduler_address)
+    answer = run("dedupe", made.model, made.records, "--out", tmp_path / "run", *address)
+    assert_refused(answer, "do not reach Prefect's API", "set PREFECT_API_URL")
+
+
+def test_workers_without_this_package(
+    cluster: Any, run: Run, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import dask_runner
+
+    def lacking(*_: object) -> bool:
+        raise ModuleNotFoundError("No module named 'flows'")
+
+    monkeypatch.setattr(dask_runner, "can_connect", lacking)
+    address = ("--runner", "dask", "--address", cluster.scheduler_address)
+    answer = run("dedupe", made.model, made.records, "--out", tmp_path / "run", *address)
+    assert_refused(answer, "cannot do our blocks: No module named 'flows'")
