@@ -69,13 +69,13 @@ def job_folder(out: Place, key: str) -> Iterator[tuple[Path, Path]]:
     out = Path(out).absolute()
     folder = _partial(out, key)
     with _locked(folder, out):
-        for other in _partials(out) - {folder}:
-            with _locked(other, out):
-                _discard(other, out)
-        run, work = folder / RUN, folder / WORK
-        if not run.is_dir():  # killed before it began, or when all was done and in its place
-            shutil.rmtree(work, ignore_errors=True)
         try:
+            for other in _partials(out) - {folder}:
+                with _locked(other, out):
+                    _discard(other, out)
+            run, work = folder / RUN, folder / WORK
+            if not run.is_dir():  # killed before it began, or when all was done and in its place
+                shutil.rmtree(work, ignore_errors=True)
             (work / DONE).mkdir(parents=True, exist_ok=True)
             run.mkdir(exist_ok=True)
             yield run, work

@@ -40,13 +40,15 @@ def results(out: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def undisturbed(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
-    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    folder = tmp_path_factory.mktemp("undisturbed")
     with forks(queries=64, pairs=256) as here:
-        first = Undisturbed(here, made, 0.0, {})
-        started = time.monotonic()
-        first.dedupe(out)
-        assert here.code() == 0
-        yield first._replace(seconds=time.monotonic() - started, files=results(out))
+        whole = Undisturbed(here, made, 0.0, {})
+        for out in (folder / "first", folder / "again"):  # the first one finds no database of Prefect's
+            started = time.monotonic()
+            whole.dedupe(out)
+            assert here.code() == 0
+            whole = whole._replace(seconds=time.monotonic() - started, files=results(out))
+        yield whole
 
 
 def notes(out: Path) -> dict[str, int]:
