@@ -28,6 +28,9 @@ Confidence = Annotated[float, typer.Option(help="Of the promise.")]
 Truth = Annotated[str | None, typer.Option(help="File of all true pairs, to measure the run against.")]
 Verifier = Annotated[str | None, typer.Option(help="none: the distance alone decides. Else the model's verifier does.")]
 IndexKind = Annotated[str, typer.Option(help="auto, flat, ivf or ivfpq.")]
+Runner = Annotated[str, typer.Option(help="threads, or dask (extra [dask]): where searching and scoring is done.")]
+Workers = Annotated[int | None, typer.Option(help="Threads, or processes of a Dask cluster made for the run.")]
+Address = Annotated[str | None, typer.Option(help="Scheduler of a Dask cluster that is there: tcp://HOST:PORT.")]
 Exact = Annotated[bool, typer.Option(help="Compare every record with every other: slow, loses nothing.")]
 
 
@@ -48,15 +51,34 @@ def main() -> None:
         sys.exit(2)
 
 
-def _run(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """A flow of ``flows``, by name."""
+def _run(name: str, *args: Any, runner: dict[str, Any] | None = None, **kwargs: Any) -> dict[str, Any]:
+    """A flow of ``flows``, by name.
+
+    Args:
+        runner: what :func:`flows.runners.task_runner` takes; the flow's own unless given.
+    """
     from importlib import import_module
 
     from flows.embedded import embedded_server
 
     with embedded_server():  # before the flow's module is imported: it quiets Prefect's own import
-        flow: Callable[..., dict[str, Any]] = getattr(import_module(f"flows.{name}"), name)
-        return flow(*args, **kwargs)
+        flow: Any = getattr(import_module(f"flows.{name}"), name)
+        if runner is not None:
+            from flows.runners import task_runner
+
+            flow = flow.with_options(task_runner=task_runner(**runner))
+        result: dict[str, Any] = flow(*args, **kwargs)
+        return result
+
+
+def _where(runner: str, workers: int | None, address: str | None, out: str) -> dict[str, Any]:
+    """What :func:`flows.runners.task_runner` takes."""
+    if address is not None and "://" in out:
+        raise SettingsError(
+            f"a run for '{out}' is made in the temporary folder of this machine, which the workers at {address} may not see: "
+            "give --out a folder that they share"
+        )
+    return {"name": runner, "workers": workers, "address": address}
 
 
 def _asked(verifier: str | None) -> bool:
@@ -222,6 +244,9 @@ def dedupe(
     verifier: Verifier = None,
     truth: Truth = None,
     exact: Exact = False,
+    runner: Runner = "threads",
+    workers: Workers = None,
+    address: Address = None,
     id_column: Id = "record_id",
     as_json: Json = False,
 ) -> None:
@@ -233,6 +258,7 @@ def dedupe(
         model,
         records,
         out,
+        runner=_where(runner, workers, address, out),
         max_distance=max_distance,
         min_precision=min_precision,
         min_recall=min_recall,
@@ -259,6 +285,9 @@ def link(
     verifier: Verifier = None,
     truth: Truth = None,
     exact: Exact = False,
+    runner: Runner = "threads",
+    workers: Workers = None,
+    address: Address = None,
     id_column: Id = "record_id",
     as_json: Json = False,
 ) -> None:
@@ -271,6 +300,7 @@ def link(
         left,
         right,
         out,
+        runner=_where(runner, workers, address, out),
         one_to_one=one_to_one,
         max_distance=max_distance,
         min_precision=min_precision,

@@ -1,6 +1,5 @@
 """Flow ``dedupe``: every duplicate in one corpus."""
 
-import shutil
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +10,8 @@ from flows.runners import local_runner
 from pipeline import proposing, stages
 from pipeline.decision import Threshold
 from pipeline.records import Records
-from siamese.folders import check_writable, local_folder, new_folder, write_manifest
+from pipeline.resuming import job_folder, job_key
+from siamese.folders import check_writable, local_folder, write_manifest
 
 
 @flow(task_runner=local_runner())
@@ -64,19 +64,23 @@ def run_job(
     *,
     one_to_one: bool,
 ) -> dict[str, Any]:
-    """The stages of a run, which dedupe and link share; ``right`` is the second corpus of a link."""
+    """The stages of a run, which dedupe and link share; ``right`` is the second corpus of a link.
+
+    A run of the same that was killed is gone on with.
+    """
     check_writable(out)
-    place, model = model, str(local_folder(model, "model"))  # one model for all stages, whatever the URL holds later
+    # One model for all stages, whatever the URL holds later, and for workers that run in another folder.
+    place, model = model, str(local_folder(model, "model").absolute())
     encoder = stages.load_encoder(model)
     judge = threshold.judge(encoder)  # a threshold that cannot be had is refused before any work
     sources = [Records.open(path, id_column) for path in (left, right) if path is not None]
-    with new_folder(out) as run:
-        work = run / "work"
-        work.mkdir()
-        sides = [work / name for name in (proposing.LEFT, proposing.RIGHT)][: len(sources)]
+    inputs = [inputs_of(source) for source in sources]
+    settings = {**asdict(threshold), "one_to_one": one_to_one, "exact": exact, "id_column": id_column}
+    asked = {"kind": kind, "model": encoder.fingerprint, "inputs": inputs, "settings": settings, "truth": truth}
+    with job_folder(out, job_key(asked)) as (run, work):
         embedded = [
-            stage_tasks.embed(model, source.path, id_column, folder)
-            for source, folder in zip(sources, sides, strict=True)
+            stage_tasks.embed(model, source.path, id_column, work / side, work)
+            for source, side in zip(sources, (proposing.LEFT, proposing.RIGHT), strict=False)
         ]
         proposed = stage_tasks.propose(model, work, threshold, exact)
         searched = stage_tasks.fan_out(stage_tasks.search_block, proposed["blocks"], model, work)
@@ -118,12 +122,10 @@ def run_job(
             "seconds": {name: facts["seconds"] for name, facts in done.items()},
         }
         done["report"] = stage_tasks.finish(run, summary, place, sources[0], sources[1] if right is not None else None)
-        shutil.rmtree(work)
-        settings = {**asdict(threshold), "one_to_one": one_to_one}
         manifest = {
             "model": encoder.fingerprint,
-            "settings": {**settings, "exact": exact, "id_column": id_column},
-            "inputs": [inputs_of(source) for source in sources],
+            "settings": settings,
+            "inputs": inputs,
             "outputs": {path.name: stages.count_rows(path) for path in sorted(run.glob("*.parquet"))},
             "stages": done,
         }

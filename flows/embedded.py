@@ -148,17 +148,23 @@ class _Server:
         await lifespan.__aexit__(None, None, None)
 
     async def _flush(self) -> None:
-        from prefect.events.worker import EventsWorker
-        from prefect.logging.handlers import APILogWorker
         from prefect.server.utilities.messaging.memory import METRICS
 
-        for worker in (EventsWorker, APILogWorker):
-            drained: Any = worker.drain_all()  # awaitable, on a thread with a running loop
-            await drained
+        await drain()
         # Task runs reach the database as events: first over a websocket, then through a queue.
         events = METRICS["events"]
         while self._uvicorn.server_state.tasks or events["consumed"] < events["published"]:
             await asyncio.sleep(0.005)
+
+
+async def drain() -> None:
+    """Send what this process has to tell the server, and close the connections that it told it by."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (EventsWorker, APILogWorker):
+        drained: Any = worker.drain_all()  # awaitable, on a thread with a running loop
+        await drained
 
 
 def _lock_sqlite_at_begin(settings: Settings) -> None:

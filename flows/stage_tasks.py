@@ -1,5 +1,6 @@
 """Tasks: pipeline stages as Prefect tasks. They take and give paths and small facts, never data."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from prefect.futures import wait
 from pipeline import stages
 from pipeline.decision import Threshold
 from pipeline.records import Records
+from pipeline.resuming import once
 
 
 def _storage_fault(_task: Any, _run: Any, state: Any) -> bool:
@@ -23,14 +25,19 @@ def _storage_fault(_task: Any, _run: Any, state: Any) -> bool:
 _RETRIES: dict[str, Any] = {"retries": 2, "retry_delay_seconds": [2, 10], "retry_condition_fn": _storage_fault}
 
 
+def _once(work: Path | None, stage: str, function: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
+    """What a stage says, with its cost; one of a run (``work``) that was done before the run was killed is not done again."""
+    return stages.timed(function, *args) if work is None else once(work, stage, stages.timed, function, *args)
+
+
 @task(**_RETRIES)
-def read(model: str, records: str, id_column: str, folder: Path) -> dict[str, Any]:
-    return stages.timed(stages.read, model, records, id_column, folder)
+def read(model: str, records: str, id_column: str, folder: Path, work: Path | None) -> dict[str, Any]:
+    return _once(work, f"read-{folder.name}", stages.read, model, records, id_column, folder)
 
 
 @task
-def embed_block(model: str, folder: Path, number: int) -> dict[str, Any]:
-    return stages.timed(stages.embed_block, model, folder, number)
+def embed_block(model: str, folder: Path, work: Path | None, number: int) -> dict[str, Any]:
+    return _once(work, f"embed-{folder.name}-{number:06d}", stages.embed_block, model, folder, number)
 
 
 @task
@@ -40,36 +47,37 @@ def build_index(model: str, folder: Path, kind: str) -> dict[str, Any]:
 
 @task
 def propose(model: str, work: Path, threshold: Threshold, exact: bool) -> dict[str, Any]:
-    return stages.timed(stages.propose, model, work, threshold, exact)
+    return _once(work, "propose", stages.propose, model, work, threshold, exact)
 
 
 @task
 def search_block(model: str, work: Path, number: int) -> dict[str, Any]:
-    return stages.timed(stages.search_block, model, work, number)
+    return _once(work, f"search-{number:06d}", stages.search_block, model, work, number)
 
 
 @task
 def gather(model: str, work: Path) -> dict[str, Any]:
-    return stages.timed(stages.gather, model, work)
+    return _once(work, "gather", stages.gather, model, work)
 
 
 @task
 def score_block(model: str, work: Path, threshold: Threshold, number: int) -> dict[str, Any]:
-    return stages.timed(stages.score_block, model, work, threshold, number)
+    return _once(work, f"score-{number:06d}", stages.score_block, model, work, threshold, number)
 
 
 @task
 def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one: bool) -> dict[str, Any]:
-    return stages.timed(stages.match, model, run, work, threshold, one_to_one)
+    return _once(work, "match", stages.match, model, run, work, threshold, one_to_one)
 
 
 @task(**_RETRIES)
 def cluster(model: str, run: Path, work: Path, records: Records, one_to_one: bool) -> dict[str, Any]:
-    return stages.timed(stages.cluster, model, run, work, records, one_to_one)
+    return _once(work, "cluster", stages.cluster, model, run, work, records, one_to_one)
 
 
 @task(**_RETRIES)
 def evaluate(model: str, run: Path, truth: str, work: Path, threshold: Threshold) -> dict[str, Any]:
+    """Never from a note: the truth may be another by now."""
     return stages.timed(stages.evaluate, model, run, truth, work, threshold)
 
 
@@ -95,10 +103,10 @@ def fan_out(blocks: Task[..., dict[str, Any]], count: int, *args: Any) -> list[d
     return [future.result() for future in futures]
 
 
-def embed(model: str, records: str, id_column: str, folder: Path) -> dict[str, Any]:
-    """A corpus read, and its blocks embedded side by side; counts and cost."""
-    counts = read(model, records, id_column, folder)
-    embedded = together(fan_out(embed_block, counts["blocks"], model, folder))
+def embed(model: str, records: str, id_column: str, folder: Path, work: Path | None = None) -> dict[str, Any]:
+    """A corpus read, and its blocks embedded side by side; counts and cost. ``work``: of the run that it is for."""
+    counts = read(model, records, id_column, folder, work)
+    embedded = together(fan_out(embed_block, counts["blocks"], model, folder, work))
     return {**counts, **embedded, "seconds": round(counts["seconds"] + embedded["seconds"], 3)}
 
 

@@ -57,11 +57,11 @@ class Cells:
     def build(
         cls, embeddings: Embeddings, energy: Energy, folder: Path, *, exact: bool = False, seed: int = 0
     ) -> "Cells":
-        """Part a corpus, and write the cells into a new folder.
+        """Part a corpus, and write the cells into a folder.
 
         Args:
             embeddings: of the corpus.
-            folder: to make.
+            folder: to make, or one that this was killed in.
             exact: one cell, however many rows: everything is compared with everything.
             seed: of the rows that the centroids are learned from.
         """
@@ -76,7 +76,7 @@ class Cells:
         order = np.argsort(cell_of, kind="stable")
         order = order[np.searchsorted(cell_of[order], 0) :]
         offsets = np.searchsorted(cell_of[order], np.arange(count + 1))
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         for name, array in (("order", order), ("offsets", offsets), ("centroids", _bits(centroids))):
             np.save(folder / f"{name}.npy", array)
         shape, bits = (len(order), embeddings.dim), _bits(centroids).dtype

@@ -6,11 +6,12 @@ Blocks of queries and of candidates are done by anyone who sees the folder, in a
     cells/            the searched side, parted: the smaller one, or the only one
     plan.json         how far to search, and what that finds
     found/            a file a block of queries: pairs of rows
-    looked/           all of them, each pair once
+    looked/           all of them, each pair once, and how many make a block
     scores/           a file a block of those
 """
 
 import os
+import uuid
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from pipeline.survey import Survey
 from siamese.folders import read_json, write_json
 
 LEFT, RIGHT, CELLS, PLAN, FOUND, LOOKED, SCORES = "left", "right", "cells", "plan.json", "found", "looked", "scores"
+FACTS = "facts.json"
 QUERIES = 65_536  # of a block, at least
 MOST_BLOCKS = 32  # of queries: with few queries in a block, few of them look into the same cell
 SCORED_PAIRS = 131_072  # of a block: the profiles of all its records are in memory together
@@ -127,6 +129,7 @@ def gather(encoder: Encoder, work: Path) -> dict[str, Any]:
         pairs = pairs.turned()
     for name, column in (("left", pairs.left), ("right", pairs.right), ("distances", pairs.distances)):
         _save(work / LOOKED / f"{name}.npy", column)
+    write_json(work / LOOKED / FACTS, {"block": SCORED_PAIRS})
     return {"looked_at": len(pairs), "blocks": -(-len(pairs) // SCORED_PAIRS)}
 
 
@@ -138,7 +141,8 @@ def looked_at(work: Path) -> RowPairs:
 def score_block(encoder: Encoder, work: Path, threshold: Threshold, number: int) -> dict[str, Any]:
     """Score one block of the candidates."""
     judge, sides = planned_judge(encoder, threshold, read_json(work / PLAN)), Sides(encoder, work)
-    pairs = looked_at(work).take(slice(number * SCORED_PAIRS, (number + 1) * SCORED_PAIRS))
+    block = read_json(work / LOOKED / FACTS)["block"]
+    pairs = looked_at(work).take(slice(number * block, (number + 1) * block))
     apart, right = encoder.margin_distance(pairs.distances), sides.right or sides.left
     scores = judge.score_rows(apart, sides.left.contents, pairs.left, right.contents, pairs.right)
     _save(work / SCORES / f"{number:06d}.npy", scores)
@@ -152,9 +156,9 @@ def scores_of(work: Path) -> NDArray[np.float64]:
 
 
 def _save(path: Path, array: NDArray) -> None:
-    """An array as a file, whole or not at all."""
+    """An array as a file, whole or not at all; a worker that was given up for lost may still be writing the same one."""
     path.parent.mkdir(exist_ok=True)
-    beside = path.with_suffix(".partial")
+    beside = path.with_suffix(f".{uuid.uuid4().hex[:8]}.partial")
     with beside.open("wb") as file:
         np.save(file, array)
     os.replace(beside, path)

@@ -56,6 +56,7 @@ def _load_encoder(path: Path, _mtime: int) -> SiameseEncoder:
 
 def read(model: str, records: str, id_column: str, folder: Path) -> dict[str, Any]:
     """A corpus to ``ids.parquet`` and ``contents/`` in a folder."""
+    shutil.rmtree(folder / embedding.CONTENTS, ignore_errors=True)  # of a run that was killed meanwhile
     return read_corpus(load_encoder(model).schema, Records.open(records, id_column), folder)
 
 

@@ -1,0 +1,144 @@
+"""Resuming: a run that was killed goes on where its notes end, when the same job is given again.
+
+A job works beside its output, in ``.{output}.{key}.partial``:
+
+    lock          held while a process is at it, and let go of when that ends, however it ends
+    run/          what becomes the output
+    work/         what passes between the stages
+    work/done/    a note of each stage, or block of one, that is done: what it said
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from siamese.errors import OutputError
+from siamese.folders import Place, library_versions, new_folder, publish, read_json, write_json
+from siamese.manifest import FORMAT_VERSION
+from siamese.remote import is_url
+
+LOCK, RUN, WORK, DONE = "lock", "run", "work", "done"
+KEY_LENGTH = 16
+
+
+def job_key(job: dict[str, Any]) -> str:
+    """A name for all that settles what a job gives: what it is asked, and the versions that do it."""
+    said = {**job, "format_version": FORMAT_VERSION, "versions": library_versions()}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def once(work: Path, stage: str, function: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
+    """What a stage says; it is done unless its note is there, which is written when all else is."""
+    note = work / DONE / f"{stage}.json"
+    if note.is_file():
+        said: dict[str, Any] = read_json(note)
+        return said
+    said = function(*args)
+    beside = note.with_suffix(f".{uuid.uuid4().hex[:8]}")  # a worker that was given up for lost may still write its own
+    write_json(beside, said)
+    os.replace(beside, note)
+    return said
+
+
+@contextmanager
+def job_folder(out: Place, key: str) -> Iterator[tuple[Path, Path]]:
+    """Folders for a job's outputs and for its work; the first takes the place of ``out`` when the block ends.
+
+    Both are those of a killed run of the same job, if there was one; those of another job for ``out`` are removed. Nothing is left
+    of either when the block fails. A job whose output is at a URL starts from the beginning.
+
+    Raises:
+        OutputError: another process is making ``out``, or it cannot be written.
+    """
+    if is_url(out):
+        with new_folder(out) as run, tempfile.TemporaryDirectory(prefix="siamese-") as place:
+            (Path(place) / DONE).mkdir()
+            yield run, Path(place)
+        return
+    out = Path(out).absolute()
+    folder = _partial(out, key)
+    with _locked(folder, out):
+        try:
+            for other in _partials(out) - {folder}:
+                with _locked(other, out):
+                    _discard(other, out)
+            run, work = folder / RUN, folder / WORK
+            if not run.is_dir():  # killed before it began, or when all was done and in its place
+                shutil.rmtree(work, ignore_errors=True)
+            (work / DONE).mkdir(parents=True, exist_ok=True)
+            run.mkdir(exist_ok=True)
+            yield run, work
+            publish(run, out)
+        finally:
+            _discard(folder, out)
+
+
+def _partial(out: Path, key: str) -> Path:
+    return out.parent / f".{out.name}.{key}.partial"
+
+
+def _partials(out: Path) -> set[Path]:
+    """Those of any job for an output; what :func:`siamese.folders.new_folder` is filling has a shorter name."""
+    name = re.compile(rf"\.{re.escape(out.name)}\.[0-9a-f]{{{KEY_LENGTH}}}\.partial")
+    return {path for path in out.parent.iterdir() if name.fullmatch(path.name)}
+
+
+def _discard(folder: Path, out: Path) -> None:
+    """Remove a job's folder, under another name: one that is half removed must not be gone on in."""
+    aside = _partial(out, uuid.uuid4().hex[:KEY_LENGTH])
+    os.replace(folder, aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, out: Path) -> Iterator[None]:
+    """Hold the folder, made if need be, for this process.
+
+    Raises:
+        OutputError: another process holds it.
+    """
+    while True:
+        folder.mkdir(exist_ok=True)
+        with (folder / LOCK).open("a+", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OutputError(
+                    f"{_holder(lock)} is making '{out}': wait until it ends, or give --out another folder"
+                ) from None
+            if _is_at(lock, folder / LOCK):
+                lock.truncate(0)
+                here = {"process": os.getpid(), "host": platform.node(), "since": datetime.now(UTC).isoformat()}
+                print(json.dumps(here), file=lock, flush=True)
+                yield
+                return
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    """Whether an open file is still the one at the path: whoever held it before may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _holder(lock: TextIO) -> str:
+    """Who holds a lock, in words."""
+    lock.seek(0)
+    try:
+        held = json.loads(lock.read())
+        since = datetime.fromisoformat(held["since"]).astimezone()
+        return f"process {held['process']} on '{held['host']}', since {since:%Y-%m-%d %H:%M:%S},"
+    except ValueError:  # it has only just begun
+        return "another process"

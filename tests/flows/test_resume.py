@@ -1,0 +1,98 @@
+"""A run that was killed, and the same command again."""
+
+import random
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from pipeline.resuming import job_folder
+from tests.flows.command import Made, Run, assert_refused
+from tests.flows.forks import Forks, forks, of_session
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for stray processes in /proc")
+WITHIN_SECONDS = 60.0
+
+
+class Undisturbed(NamedTuple):
+    """A run that nothing happened to."""
+
+    forks: Forks
+    made: Made
+    seconds: float
+    files: dict[str, bytes]
+
+    def dedupe(self, out: Path) -> int:
+        return self.forks.start("dedupe", self.made.model, self.made.records, "--out", out, "--json")
+
+    def assert_same(self, out: Path) -> None:
+        """The same bytes, and nothing beside them."""
+        assert results(out) == self.files
+        assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+def results(out: Path) -> dict[str, bytes]:
+    return {name: (out / name).read_bytes() for name in ("pairs.parquet", "clusters.parquet", "unique.parquet")}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with forks(queries=64, pairs=256) as here:
+        whole = Undisturbed(here, made, 0.0, {})
+        for out in (folder / "first", folder / "again"):  # the first one finds no database of Prefect's
+            started = time.monotonic()
+            whole.dedupe(out)
+            assert here.code() == 0
+            whole = whole._replace(seconds=time.monotonic() - started, files=results(out))
+        yield whole
+
+
+def notes(out: Path) -> dict[str, int]:
+    """What a killed run has done, and when."""
+    return {note.stem: note.stat().st_mtime_ns for note in out.parent.glob(f".{out.name}.*.partial/work/done/*.json")}
+
+
+def wait_for(out: Path, note: str) -> None:
+    until = time.monotonic() + WITHIN_SECONDS
+    while note not in notes(out):
+        assert time.monotonic() < until, f"there is no note of {note}"
+        time.sleep(0.001)
+
+
+def test_what_is_done_is_not_done_again(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    """One run, killed again and again on its way."""
+    out = tmp_path / "run"
+    done: dict[str, int] = {}
+    for note in ("embed-left-000000", "propose", "search-000001", "gather", "score-000001"):
+        pid = undisturbed.dedupe(out)
+        wait_for(out, note)
+        assert undisturbed.forks.kill(pid) == -9
+        assert not of_session(pid) and not out.exists()
+        now = notes(out)
+        assert done.items() < now.items(), "a note was written twice"
+        done = now
+    undisturbed.dedupe(out)
+    assert undisturbed.forks.code() == 0
+    undisturbed.assert_same(out)
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_a_run_killed_at_any_moment(undisturbed: Undisturbed, tmp_path: Path, moment: int) -> None:
+    out = tmp_path / "run"
+    pid = undisturbed.dedupe(out)
+    time.sleep(random.Random(moment).uniform(0, undisturbed.seconds))
+    undisturbed.forks.kill(pid)
+    assert not of_session(pid)
+    undisturbed.dedupe(out)
+    assert undisturbed.forks.code() == 0
+    undisturbed.assert_same(out)
+
+
+def test_two_runs_of_one_output_at_once(run: Run, made: Made, tmp_path: Path) -> None:
+    with job_folder(tmp_path / "run", "0" * 16):
+        answer = run("dedupe", made.model, made.records, "--out", tmp_path / "run")
+        assert_refused(answer, "process ", " since ", f"is making '{tmp_path / 'run'}': wait until it ends")

@@ -1,0 +1,87 @@
+"""The folder that a job works in: kept for the same job when the process is killed, else removed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.resuming import LOCK, job_folder, job_key, once
+from siamese.errors import OutputError
+
+KEY, OTHER = "0123456789abcdef", "fedcba9876543210"
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.resuming import job_folder, once
+with job_folder(sys.argv[1], sys.argv[2]) as (run, work):
+    once(work, "first", dict)
+    (run / "half").write_text("x")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def kill_in(out: Path, key: str) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, out, key], cwd=Path(__file__).parents[2])
+    assert done.returncode == -9
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_the_outputs_alone_take_their_place(tmp_path: Path) -> None:
+    with job_folder(tmp_path / "run", KEY) as (run, work):
+        (run / "a").write_text("x")
+        (work / "b").write_text("y")
+        assert not (tmp_path / "run").exists()
+    assert names(tmp_path) == {"run"} and names(tmp_path / "run") == {"a"}
+
+
+def test_an_error_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), job_folder(tmp_path / "run", KEY):
+        raise RuntimeError
+    assert not names(tmp_path)
+
+
+def test_the_same_job_goes_on(tmp_path: Path) -> None:
+    kill_in(tmp_path / "run", KEY)
+    assert names(tmp_path) == {f".run.{KEY}.partial"}
+    with job_folder(tmp_path / "run", KEY) as (run, work):
+        assert once(work, "first", dict, [("done", "again")]) == {}
+        assert once(work, "second", dict, [("done", "now")]) == {"done": "now"}
+        assert names(run) == {"half"}
+    assert names(tmp_path) == {"run"}
+
+
+def test_another_job_removes_what_is_stale_and_nothing_else(tmp_path: Path) -> None:
+    kill_in(tmp_path / "run", KEY)
+    others = {f".other.{KEY}.partial", ".run.12345678.partial", "run.txt"}
+    for name in others:
+        (tmp_path / name).mkdir()
+    with job_folder(tmp_path / "run", OTHER) as (run, _):
+        assert not names(run)
+        assert names(tmp_path) == others | {f".run.{OTHER}.partial"}
+    assert names(tmp_path) == others | {"run"}
+
+
+@pytest.mark.parametrize("key", [KEY, OTHER])
+def test_one_process_at_a_time(tmp_path: Path, key: str) -> None:
+    with (
+        job_folder(tmp_path / "run", KEY),
+        pytest.raises(OutputError, match=r"process \d+ on .*, since 2.* is making '.*/run'"),
+        job_folder(tmp_path / "run", key),
+    ):
+        pass
+    assert names(tmp_path) == {"run"}
+
+
+def test_a_lock_that_says_nothing_yet(tmp_path: Path) -> None:
+    with job_folder(tmp_path / "run", KEY) as (run, _):
+        (run.parent / LOCK).write_text("")
+        with pytest.raises(OutputError, match="another process is making"), job_folder(tmp_path / "run", KEY):
+            pass
+
+
+def test_the_key_follows_from_all_that_is_asked() -> None:
+    assert job_key({"a": 1, "b": 2}) == job_key({"b": 2, "a": 1}) != job_key({"a": 1, "b": 3})
