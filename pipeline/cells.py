@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.embedding import Embeddings
-from pipeline.products import QUERY_ROWS, at_least, bits, greatest, likeness, precision
+from pipeline.products import QUERY_ROWS, bits, greatest, likeness, precision, reaches
 from pipeline.progress import track
 from siamese.distances import Energy
 
@@ -96,18 +96,16 @@ class Cells:
         )
         return cls(energy, centroids, order, offsets, vectors)
 
-    def look(self, vectors: Tensor, probes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(vector, cell) the cells nearest to each vector: ``probes`` of them, and all that tie with the last.
+    def look(self, vectors: Tensor, probes: int) -> NDArray[np.bool_]:
+        """(C, q) whether a cell is among the ``probes`` nearest to a vector, or ties with the last of them.
 
         The cells near a vector's own one will not do: in many dimensions they are others.
         """
-        found = []
+        looked = np.empty((len(self), len(vectors)), bool)
         for start in range(0, len(vectors), QUERY_ROWS):
             alike = likeness(vectors[start : start + QUERY_ROWS], self.centroids, Energy.COSINE)
-            vector, cell = at_least(alike, greatest(alike, min(probes, len(self))))
-            found.append((start + vector, cell))
-        none = np.empty(0, np.int64)
-        return tuple(np.concatenate([none, *(each[side] for each in found)]) for side in (0, 1))  # type: ignore[return-value]
+            looked[:, start : start + QUERY_ROWS] = reaches(alike, greatest(alike, min(probes, len(self)))).T
+        return looked
 
     def locate(self, vectors: Tensor) -> NDArray[np.int64]:
         """(q,) the cell of each vector."""

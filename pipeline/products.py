@@ -52,8 +52,8 @@ def least_likeness(distance: float, energy: Energy, dim: int) -> float:
     return 1 - squared / 2 - SLACK
 
 
-def at_least(alike: Tensor, least: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(row, column) of the elements that reach their row's threshold.
+def reaches(alike: Tensor, least: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(q, r) which elements reach their row's threshold.
 
     Args:
         alike: (q, r) bfloat16 or float32.
@@ -61,9 +61,7 @@ def at_least(alike: Tensor, least: NDArray[np.float32]) -> tuple[NDArray[np.int6
     """
     floor = torch.from_numpy(least).to(alike.dtype)
     above = len(least) and float(least.min()) > 0
-    mask = bits(alike) >= bits(floor)[:, None] if above else (alike >= floor[:, None]).numpy()
-    row, column = np.divmod(np.flatnonzero(mask), alike.shape[1])
-    return row, column
+    return bits(alike) >= bits(floor)[:, None] if above else (alike >= floor[:, None]).numpy()
 
 
 def bits(numbers: Tensor) -> NDArray[np.integer]:

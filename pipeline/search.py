@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipeline.cells import Cells
 from pipeline.embedding import Embeddings
-from pipeline.products import QUERY_ROWS, SLACK, at_least, greatest, least_likeness, likeness
+from pipeline.products import QUERY_ROWS, SLACK, greatest, least_likeness, likeness, reaches
 from pipeline.rowpairs import RowPairs
 from siamese.distances import distance
 
@@ -144,7 +144,7 @@ def _near(
             for start in range(0, len(asking), QUERY_ROWS):
                 some = asking[start : start + QUERY_ROWS]
                 alike = likeness(queries.vectors.index_select(0, torch.from_numpy(some)), rows, cells.energy)
-                row, column = at_least(alike, least[some])
+                row, column = np.divmod(np.flatnonzero(reaches(alike, least[some])), len(rows))
                 if len(row):
                     found.append((some[row], first + column, alike[row, column].float().numpy()))
     if not found:
@@ -158,12 +158,8 @@ def _askers(cells: Cells, queries: Queries, probes: int | None) -> Iterator[tupl
     if probes is None:
         yield from ((cell, np.arange(len(queries))) for cell in range(len(cells)))
         return
-    looking, looked = cells.look(queries.vectors, probes)
-    # Two bytes are sorted by radix, and there are never more cells than they can number.
-    asked = np.argsort(looked.astype(np.uint16), kind="stable")
-    bounds = np.searchsorted(looked[asked], np.arange(len(cells) + 1))
-    for cell in np.flatnonzero(np.diff(bounds)):
-        yield int(cell), looking[asked[bounds[cell] : bounds[cell + 1]]]
+    for cell, looked in enumerate(cells.look(queries.vectors, probes)):
+        yield cell, np.flatnonzero(looked)
 
 
 def _floors(
