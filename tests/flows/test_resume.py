@@ -15,6 +15,7 @@ from tests.flows.forks import Forks, forks, of_session
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for stray processes in /proc")
 WITHIN_SECONDS = 60.0
+MOMENTS = 5
 
 
 class Undisturbed(NamedTuple):
@@ -80,11 +81,11 @@ def test_what_is_done_is_not_done_again(undisturbed: Undisturbed, tmp_path: Path
     undisturbed.assert_same(out)
 
 
-@pytest.mark.parametrize("moment", range(5))
+@pytest.mark.parametrize("moment", range(MOMENTS))
 def test_a_run_killed_at_any_moment(undisturbed: Undisturbed, tmp_path: Path, moment: int) -> None:
     out = tmp_path / "run"
     pid = undisturbed.dedupe(out)
-    time.sleep(random.Random(moment).uniform(0, undisturbed.seconds))
+    time.sleep((moment + random.Random(moment).random()) / MOMENTS * undisturbed.seconds)  # one in each part of a run
     undisturbed.forks.kill(pid)
     assert not of_session(pid)
     undisturbed.dedupe(out)
