@@ -75,7 +75,7 @@ def plan(encoder: Encoder, work: Path, threshold: Threshold) -> dict[str, Any]:
     narrowed = scope
     if threshold.max_distance is None and threshold.min_recall is None:
         narrowed = survey.narrow(scope, genuine)
-    probes, recall = survey.probes(genuine, len(cells))
+    probes, recall = survey.probes(genuine, len(cells), len(cells.order) / len(cells))
     queries = len(cells.order) if sides.asks_itself else len(sides.asking.embeddings)
     facts = {
         "cells": len(cells),

@@ -22,7 +22,8 @@ SAMPLE = 1024  # queries
 # Matches among candidates of like distance, below which they are not looked at. A record's nearest are as many as there are records;
 # all within a radius grow with the square of the corpus, and nearly all matches among them are nearest ones too.
 WORTH_A_LOOK, WORTH_IN_A_CROWD = 0.001, 0.01
-RECALL = 0.995  # of the matches to be expected in the sample, that lie in the cells looked into; the last percent costs as much again
+# Rows are compared while so many comparisons, a fifth of a second of a core's, bring a match to be expected.
+COMPARISONS_A_MATCH = 1e8
 LEAST_BIN, BINS = 5, 20  # genuine held-out pairs in a bin of distances, at least; bins, at most
 UNKNOWN = 16  # cells to look into where the sample brings no candidate at all
 
@@ -102,16 +103,28 @@ class Survey:
         worth = np.flatnonzero(shares >= least)
         return float(edges[worth[-1] + 1]) if len(worth) else 0.0
 
-    def probes(self, genuine: NDArray[np.float64], most: int, recall: float = RECALL) -> tuple[int, float]:
-        """The fewest cells to look into that hold the matches, and the share of the matches that are then found."""
+    def probes(
+        self, genuine: NDArray[np.float64], cells: int, rows: float, recall: float | None = None
+    ) -> tuple[int, float]:
+        """How many cells to look into, and the share of the matches to be expected that is then found.
+
+        Args:
+            genuine: as for :meth:`matches`.
+            cells: how many there are.
+            rows: in each of them, on average.
+            recall: the fewest cells that reach it; None: as many as are worth it, a match for COMPARISONS_A_MATCH comparisons.
+        """
         if len(self.distances) == 0:
-            return min(UNKNOWN, most), 1.0
+            return min(UNKNOWN, cells), 1.0
         edges, shares = self.shares(genuine, np.ones(len(self.distances), bool))
         worth = shares[np.clip(np.searchsorted(edges, self.distances) - 1, 0, len(shares) - 1)]
-        found = np.bincount(np.minimum(self.looks, most + 1), worth, most + 2)[1 : most + 1].cumsum() / worth.sum()
-        enough = np.flatnonzero(found >= recall)
-        probes = int(enough[0]) + 1 if len(enough) else most
-        return probes, float(found[probes - 1])
+        found = np.bincount(np.minimum(self.looks, cells + 1), worth, cells + 2)[1 : cells + 1].cumsum() / worth.sum()
+        if recall is None:
+            cost = np.arange(1, cells + 1) * rows / COMPARISONS_A_MATCH
+            best = int(np.argmax(found * self.matches(genuine) / self.asked - cost))
+        else:
+            best = int(np.searchsorted(found, min(recall, found[-1])))
+        return best + 1, float(found[best])
 
 
 def cells_to_look_into(cells: Cells, asking: Embeddings, searched: Embeddings, pairs: RowPairs) -> NDArray[np.int64]:

@@ -172,10 +172,16 @@ def test_a_corpus_with_hardly_a_match_is_searched_all_the_same():
     assert nothing.narrow(Scope(0.3, 1.0, 5), genuine).reach >= genuine[-5]
 
 
-def test_probes_hold_the_matches_to_be_expected():
+def test_probes_hold_the_matches_to_be_expected_as_far_as_they_are_worth_it():
     genuine = np.sort(np.abs(np.random.default_rng(0).normal(0.3, 0.1, 400)))
     looks = np.repeat([1, 2, 9], [900, 95, 5])
-    seen = survey(np.full(1000, 0.3), looks=looks)
-    probes, recall = seen.probes(genuine, most=64)
-    assert (probes, recall) == (2, pytest.approx(0.995))
-    assert survey([]).probes(genuine, most=64) == (16, 1.0)
+    distances = np.abs(np.random.default_rng(1).normal(0.3, 0.1, 1000))
+    seen = survey(distances, looks=np.random.default_rng(2).permutation(looks))
+    assert seen.probes(genuine, 64, rows=400, recall=0.99) == (2, pytest.approx(0.995, abs=1e-3))
+    assert seen.probes(genuine, 64, rows=400, recall=0.999) == (9, pytest.approx(1.0, abs=1e-3))
+    assert seen.probes(genuine, 64, rows=400) == (
+        9,
+        pytest.approx(1.0, abs=1e-3),
+    )  # seven cells more for five matches: cheap
+    assert seen.probes(genuine, 64, rows=2e6) == (2, pytest.approx(0.995, abs=1e-3))  # not where the cells are large
+    assert survey([]).probes(genuine, 64, rows=400) == (16, 1.0)
