@@ -1,9 +1,14 @@
 """Arrows point one way: flows -> pipeline -> siamese; faiss in one module, prefect in one package."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+import pipeline
+import siamese
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ("siamese", "pipeline", "flows")
@@ -37,3 +42,18 @@ def test_no_arrow_points_upward(path):
 def test_every_layer_is_walked():
     assert {path.relative_to(ROOT).parts[0] for path in MODULES} == set(LAYERS)
     assert "faiss" in imports(ROOT / "pipeline" / "index.py")
+
+
+def test_the_command_starts_without_what_takes_seconds_to_import() -> None:
+    heavy = "{'torch', 'faiss', 'prefect', 'pandas', 'pyarrow', 'numpy'} & set(sys.modules)"
+    said = subprocess.run(
+        [sys.executable, "-c", f"import sys, flows.cli; print({heavy})"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "set()"
+
+
+def test_every_exported_name_is_there() -> None:
+    for module in (siamese, pipeline):
+        assert all(getattr(module, name).__name__ == name for name in module.__all__)
+        with pytest.raises(AttributeError, match="nosuch"):
+            _ = module.nosuch
