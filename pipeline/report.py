@@ -52,11 +52,15 @@ class Example:
     fields: list[tuple[str, str | None, str | None]] = field(default_factory=list)
 
 
-def pick_examples(run: Path, per_kind: int = 8) -> list[Example]:
+def pick_examples(run: Path, per_kind: int = 8, least: float = math.inf) -> list[Example]:
     """The pairs to show, without their fields: the surest matches, those just inside the threshold, those just beyond.
 
     Matches of equal contents are taken only where there are no others. No pair is taken twice, and the order of the
     rows in the file does not matter.
+
+    Args:
+        per_kind: how many of each, at most.
+        least: probability of the threshold: what groups or a better partner part above it does not lie beyond it.
     """
     columns = ["left_id", "right_id", "margin_distance", "probability", "is_match"]
     ids = [("left_id", "ascending"), ("right_id", "ascending")]
@@ -68,7 +72,7 @@ def pick_examples(run: Path, per_kind: int = 8) -> list[Example]:
         "equal": (match & finite & (distance <= ZERO), surest, per_kind),
         "near": (match & finite & (distance > ZERO), surest, 2 * per_kind),
         "inside": (match & finite & (distance > ZERO), least_sure, per_kind),
-        "beyond": (~match & finite, surest, per_kind),
+        "beyond": (~match & finite & (pc.field("probability") < least), surest, per_kind),
     }
     best: dict[str, pa.Table] = {}
     for batch in _batches(run / "pairs.parquet", columns):

@@ -253,7 +253,7 @@ def headline(summary: dict[str, Any]) -> str:
 def write_summary(run: Path, summary: dict[str, Any], left: Records, right: Records | None) -> dict[str, Any]:
     """Write ``summary.json`` and ``report.html``."""
     write_json(run / SUMMARY, summary)
-    examples = pick_examples(run)
+    examples = pick_examples(run, least=summary["min_probability"])
     left_ids, right_ids = {example.left_id for example in examples}, {example.right_id for example in examples}
     if right is None:
         write_report(run, examples, fetch_records(left, left_ids | right_ids))
