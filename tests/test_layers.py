@@ -52,8 +52,7 @@ def test_the_command_starts_without_what_takes_seconds_to_import() -> None:
     assert said.stdout.strip() == "set()"
 
 
-def test_every_exported_name_is_there() -> None:
+def test_a_name_that_is_not_exported_is_not_there() -> None:
     for module in (siamese, pipeline):
-        assert all(getattr(module, name).__name__ == name for name in module.__all__)
         with pytest.raises(AttributeError, match="nosuch"):
             _ = module.nosuch
