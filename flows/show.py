@@ -158,9 +158,10 @@ def examples(folder: Path, records: str) -> None:
     """A few pairs side by side: near ones, and those on either side of the threshold."""
     from pipeline.records import Records
     from pipeline.report import pick_examples
-    from pipeline.stages import fetch_records
+    from pipeline.stages import SUMMARY, fetch_records
+    from siamese.folders import read_json
 
-    chosen = pick_examples(folder, per_kind=2)
+    chosen = pick_examples(folder, per_kind=2, least=read_json(folder / SUMMARY)["min_probability"])
     fields = fetch_records(Records.open(records), {name for pair in chosen for name in (pair.left_id, pair.right_id)})
     for pair in chosen:
         verdict = "[green]match[/green]" if pair.is_match else "[yellow]no match[/yellow]"

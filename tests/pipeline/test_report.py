@@ -207,6 +207,9 @@ def test_few_matches_are_shared_out_and_equal_contents_are_the_last_resort(tmp_p
     assert [(p.left_id, p.kind) for p in pick_examples(few)] == [("a", "certain"), ("c", "certain"), ("e", "inside")]
     equal = make_run(tmp_path / "equal", [("a", "b", 0.0), ("c", "d", 0.9), ("e", "f", float("nan"))], [2])
     assert [(p.left_id, p.kind) for p in pick_examples(equal)] == [("a", "certain"), ("c", "beyond")]
+    assert [p.left_id for p in pick_examples(equal, least=0.0)] == [
+        "a"
+    ]  # what is parted above the threshold lies not beyond it
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.37, 0.001, 5.0, 0.0, None])
