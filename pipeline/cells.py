@@ -20,10 +20,8 @@ from siamese.distances import Energy
 
 ONE_CELL = 30_000  # rows up to which comparing all with all takes a second: one cell, and nothing is lost
 CELL_ROWS = 400  # with fewer rows in a cell, gathering the queries takes longer than comparing them
-LEARNED_ROWS, LEARNED_ROUNDS = (
-    24,
-    5,
-)  # of Lloyd's algorithm, rows a cell: more moves recall by less than its sampling error
+# Of Lloyd's algorithm, rows a cell: more moves recall by less than its sampling error.
+LEARNED_ROWS, LEARNED_ROUNDS = 24, 5
 BLOCK_ROWS = 65_536
 
 
@@ -77,13 +75,13 @@ class Cells:
         order = order[np.searchsorted(cell_of[order], 0) :]
         offsets = np.searchsorted(cell_of[order], np.arange(count + 1))
         folder.mkdir(exist_ok=True)
-        for name, array in (("order", order), ("offsets", offsets), ("centroids", _bits(centroids))):
+        for name, array in (("order", order), ("offsets", offsets), ("centroids", bits(centroids))):
             np.save(folder / f"{name}.npy", array)
-        shape, bits = (len(order), embeddings.dim), _bits(centroids).dtype
-        vectors = np.lib.format.open_memmap(folder / "vectors.npy", mode="w+", dtype=bits, shape=shape)
+        shape, whole = (len(order), embeddings.dim), bits(centroids).dtype
+        vectors = np.lib.format.open_memmap(folder / "vectors.npy", mode="w+", dtype=whole, shape=shape)
         for start in range(0, len(order), BLOCK_ROWS):
             block = embeddings.take(order[start : start + BLOCK_ROWS])
-            vectors[start : start + BLOCK_ROWS] = _bits(torch.from_numpy(block).to(dtype))
+            vectors[start : start + BLOCK_ROWS] = bits(torch.from_numpy(block).to(dtype))
         vectors.flush()
         return cls.open(folder, energy)
 
@@ -144,11 +142,6 @@ def _nearest_cell(vectors: Tensor, centroids: Tensor) -> NDArray[np.int64]:
     return found
 
 
-def _bits(tensor: Tensor) -> NDArray:
-    """A tensor as an array that NumPy can save: bfloat16 as its bits."""
-    return tensor.contiguous().view(torch.int16).numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
-
-
 def _tensor(array: NDArray) -> Tensor:
-    tensor = torch.from_numpy(array)
-    return tensor.view(torch.bfloat16) if array.dtype == np.int16 else tensor
+    """The floats that :func:`pipeline.products.bits` was given."""
+    return torch.from_numpy(array).view(torch.bfloat16 if array.dtype == np.int16 else torch.float32)

@@ -1,6 +1,7 @@
 """Embedding: a corpus brought to embeddings on disk, each distinct content once, shard by shard."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,18 +11,20 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from numpy.typing import NDArray
 
 from pipeline.contents import SHARD_ROWS, ContentNumbers, Contents, content_keys, write_contents
 from pipeline.progress import track
 from pipeline.records import Records, check_ids
 from siamese.calibration import Calibration
-from siamese.distances import Energy
+from siamese.distances import Energy, distance
 from siamese.errors import ArtifactError
 from siamese.schema import Schema
 from siamese.verifier import Verifier
 
 IDS, CONTENTS = "ids.parquet", "contents"
+MEASURED_PAIRS = 2048  # at once: two blocks of embeddings that stay in a core's cache
 
 
 class Encoder(Protocol):
@@ -77,6 +80,20 @@ class Embeddings:
         for number, shard in enumerate(self.shards):
             for start in range(0, len(shard), size):
                 yield number * SHARD_ROWS + start, np.ascontiguousarray(shard[start : start + size])
+
+
+def measure(
+    left: Embeddings, left_rows: NDArray[np.int64], right: Embeddings, right_rows: NDArray[np.int64], energy: Energy
+) -> NDArray[np.float32]:
+    """(m,) exact distances between m rows of two embedded corpora."""
+    apart = np.empty(len(left_rows), np.float32)
+    for start in range(0, len(left_rows), MEASURED_PAIRS):
+        here = slice(start, start + MEASURED_PAIRS)
+        one, other = (
+            torch.from_numpy(side.take(rows[here])) for side, rows in ((left, left_rows), (right, right_rows))
+        )
+        apart[here] = distance(one, other, energy).numpy()
+    return apart
 
 
 @dataclass(frozen=True)
@@ -146,11 +163,15 @@ def read_corpus(schema: Schema, records: Records, folder: Path) -> dict[str, int
 
 def embed_block(encoder: Encoder, folder: Path, number: int) -> dict[str, int]:
     """One shard of contents to ``embeddings/*.npy``, whole or not at all."""
-    (folder / "embeddings").mkdir(exist_ok=True)
     texts = Contents.open(folder / CONTENTS).shards[number]
-    path = folder / "embeddings" / f"{number:06d}.npy"
-    beside = path.with_suffix(".partial")
+    save_array(folder / "embeddings" / f"{number:06d}.npy", encoder.encode(texts))
+    return {"contents": texts.num_rows}
+
+
+def save_array(path: Path, array: NDArray) -> None:
+    """An array as a file, whole or not at all; a worker that was given up for lost may still be writing the same one."""
+    path.parent.mkdir(exist_ok=True)
+    beside = path.with_suffix(f".{uuid.uuid4().hex[:8]}.partial")
     with beside.open("wb") as file:
-        np.save(file, encoder.encode(texts))
+        np.save(file, array)
     os.replace(beside, path)
-    return {"pairs": texts.num_rows}

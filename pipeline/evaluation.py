@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
 from pipeline.decision import Judgement, Threshold
-from pipeline.embedding import Corpus, Encoder
+from pipeline.embedding import Corpus, Encoder, measure
 from pipeline.judging import Judge
 from pipeline.matching import PAIRS
 from pipeline.pairs import SPLITS, LabelledPairs, entities_of
@@ -155,7 +155,7 @@ def where_lost(
     known = np.flatnonzero((left_rows >= 0) & (right_rows >= 0))  # the others have nothing to compare
     apart = np.full(len(left_rows), np.inf)
     apart[known] = encoder.margin_distance(
-        encoder.energies(left.embeddings.take(left_rows[known]), side.embeddings.take(right_rows[known]))
+        measure(left.embeddings, left_rows[known], side.embeddings, right_rows[known], encoder.energy)
     )
     score = np.full(len(left_rows), np.inf)
     near = np.flatnonzero(apart <= judge.candidate_distance)

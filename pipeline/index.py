@@ -12,11 +12,10 @@ from typing import Any
 
 import faiss
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from pipeline.embedding import Embeddings
-from siamese.distances import Energy, distance
+from pipeline.embedding import Embeddings, measure
+from siamese.distances import Energy
 from siamese.errors import ArtifactError, SettingsError
 
 INDEX = "index.faiss"
@@ -170,12 +169,8 @@ class VectorIndex:
         self, queries: NDArray[np.float32], query: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """(m,) distances of pairs (query, row), from the embeddings; rows of -1 give any number."""
-        apart = np.empty(len(rows), np.float32)
-        for start in range(0, len(rows), 65_536):
-            here = slice(start, start + 65_536)
-            right = self.embeddings.take(np.maximum(rows[here], 0))
-            apart[here] = distance(torch.from_numpy(queries[query[here]]), torch.from_numpy(right), self.energy).numpy()
-        return apart
+        asking = Embeddings((queries,), self.embeddings.dim)
+        return measure(asking, query, self.embeddings, np.maximum(rows, 0), self.energy)
 
     def _faiss_radius(self, radius: float) -> float:
         """The radius in FAISS's terms (squared Euclidean), a little wider: its arithmetic and half precision lose digits."""

@@ -10,8 +10,6 @@ Blocks of queries and of candidates are done by anyone who sees the folder, in a
     scores/           a file a block of those
 """
 
-import os
-import uuid
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.cells import Cells
 from pipeline.decision import Threshold
-from pipeline.embedding import Corpus, Encoder
+from pipeline.embedding import Corpus, Encoder, save_array
 from pipeline.judging import Judge
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Queries, Scope, search
@@ -111,7 +109,7 @@ def search_block(encoder: Encoder, work: Path, number: int) -> dict[str, Any]:
     pairs = search(cells, sides.searched.embeddings, queries, sides.asking.embeddings, scope, facts["probes"])
     found = np.empty(len(pairs), FOUND_TYPE)
     found["left"], found["right"], found["distance"] = pairs.left, pairs.right, pairs.distances
-    _save(work / FOUND / f"{number:06d}.npy", found)
+    save_array(work / FOUND / f"{number:06d}.npy", found)
     return {"pairs": len(pairs)}
 
 
@@ -128,7 +126,7 @@ def gather(encoder: Encoder, work: Path) -> dict[str, Any]:
     elif sides.asking is not sides.left:
         pairs = pairs.turned()
     for name, column in (("left", pairs.left), ("right", pairs.right), ("distances", pairs.distances)):
-        _save(work / LOOKED / f"{name}.npy", column)
+        save_array(work / LOOKED / f"{name}.npy", column)
     write_json(work / LOOKED / FACTS, {"block": SCORED_PAIRS})
     return {"looked_at": len(pairs), "blocks": -(-len(pairs) // SCORED_PAIRS)}
 
@@ -145,7 +143,7 @@ def score_block(encoder: Encoder, work: Path, threshold: Threshold, number: int)
     pairs = looked_at(work).take(slice(number * block, (number + 1) * block))
     apart, right = encoder.margin_distance(pairs.distances), sides.right or sides.left
     scores = judge.score_rows(apart, sides.left.contents, pairs.left, right.contents, pairs.right)
-    _save(work / SCORES / f"{number:06d}.npy", scores)
+    save_array(work / SCORES / f"{number:06d}.npy", scores)
     return {"pairs": len(scores)}
 
 
@@ -153,12 +151,3 @@ def scores_of(work: Path) -> NDArray[np.float64]:
     """(m,) scores of all candidates."""
     parts = [np.load(path) for path in sorted((work / SCORES).glob("*.npy"))]
     return np.concatenate(parts) if parts else np.empty(0)
-
-
-def _save(path: Path, array: NDArray) -> None:
-    """An array as a file, whole or not at all; a worker that was given up for lost may still be writing the same one."""
-    path.parent.mkdir(exist_ok=True)
-    beside = path.with_suffix(f".{uuid.uuid4().hex[:8]}.partial")
-    with beside.open("wb") as file:
-        np.save(file, array)
-    os.replace(beside, path)

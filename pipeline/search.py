@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.cells import Cells
-from pipeline.embedding import Embeddings
+from pipeline.embedding import Embeddings, measure
 from pipeline.products import QUERY_ROWS, SLACK, greatest, least_likeness, likeness, reaches
 from pipeline.rowpairs import RowPairs
-from siamese.distances import distance
 
 BOUND_ROWS = 2048  # of a query's own cell that its bound is taken from
-MEASURED_PAIRS = 2048  # at once: two blocks of embeddings that stay in a core's cache
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def search(
     if scope.neighbours:
         other &= alike >= _floors(query[other], alike[other], len(queries), scope, cells)[query]
     query, rows = query[other], cells.order[place[other]]
-    apart = _measure(cells, searched, rows, asking, queries.rows[query])
+    apart = measure(asking, queries.rows[query], searched, rows, cells.energy)
     within = apart <= scope.radius
     if scope.neighbours:
         order = np.lexsort((rows, apart, query))
@@ -185,15 +183,3 @@ def _bits(numbers: NDArray[np.float32]) -> NDArray[np.uint32]:
 def _floats(bits: NDArray[np.uint32]) -> NDArray[np.float32]:
     """What :func:`_bits` was given."""
     return np.where(bits >> 31 == 1, bits & np.uint32(0x7FFFFFFF), ~bits).view(np.float32)
-
-
-def _measure(
-    cells: Cells, searched: Embeddings, rows: NDArray[np.int64], asking: Embeddings, query: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """(m,) exact distances between rows of two corpora."""
-    apart = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), MEASURED_PAIRS):
-        here = slice(start, start + MEASURED_PAIRS)
-        left, right = torch.from_numpy(asking.take(query[here])), torch.from_numpy(searched.take(rows[here]))
-        apart[here] = distance(left, right, cells.energy).numpy()
-    return apart
