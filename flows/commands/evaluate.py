@@ -1,0 +1,41 @@
+"""Command ``siamese evaluate``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import Id, Json, Verifier
+from flows.commands.running import answer, wants_verifier
+
+
+def evaluate(
+    model: str,
+    records: str,
+    pairs: str,
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    verifier: Verifier = None,
+    plot: Annotated[Path | None, typer.Option(help="SVG of probability against truth to write.")] = None,
+    id_column: Id = "record_id",
+    as_json: Json = False,
+) -> None:
+    """Precision, recall, F1 and calibration of a model on a split of labelled pairs."""
+    from flows import show
+    from pipeline.evaluation import evaluate_encoder
+    from pipeline.pairs import LabelledPairs
+    from pipeline.records import Records
+    from siamese.encoder import SiameseEncoder
+
+    result = evaluate_encoder(
+        SiameseEncoder.load(model),
+        Records.open(records, id_column),
+        LabelledPairs.read(pairs),
+        split,
+        verifier=wants_verifier(verifier),
+    )
+    if plot is not None:
+        from pipeline.plots import draw_reliability
+        from siamese.folders import write_text
+
+        write_text(plot, draw_reliability(result["reliability"]))
+    answer(result, as_json, show.evaluated)

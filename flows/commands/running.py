@@ -1,0 +1,51 @@
+"""What the commands share: a flow run by name, and its result said to a person or a program."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from siamese.errors import SettingsError
+
+
+def run_flow(name: str, *args: Any, runner: dict[str, Any] | None = None, **kwargs: Any) -> dict[str, Any]:
+    """A flow of ``flows``, by name.
+
+    Args:
+        runner: what :func:`flows.runners.task_runner` takes; the flow's own unless given.
+    """
+    from importlib import import_module
+
+    from flows.embedded import embedded_server
+
+    with embedded_server():  # before the flow's module is imported: it quiets Prefect's own import
+        flow: Any = getattr(import_module(f"flows.{name}"), name)
+        if runner is not None:
+            from flows.runners import task_runner
+
+            flow = flow.with_options(task_runner=task_runner(**runner))
+        result: dict[str, Any] = flow(*args, **kwargs)
+        return result
+
+
+def runner_options(runner: str, workers: int | None, address: str | None, out: str) -> dict[str, Any]:
+    """What :func:`flows.runners.task_runner` takes."""
+    if address is not None and "://" in out:
+        raise SettingsError(
+            f"a run for '{out}' is made in the temporary folder of this machine, which the workers at {address} may not see: "
+            "give --out a folder that they share"
+        )
+    return {"name": runner, "workers": workers, "address": address}
+
+
+def wants_verifier(verifier: str | None) -> bool:
+    """Whether ``--verifier`` leaves the model's verifier on."""
+    if verifier not in (None, "trees", "none"):
+        raise SettingsError(f"there is no verifier '{verifier}': expected none, or leave the option out")
+    return verifier != "none"
+
+
+def answer(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+    else:
+        show(result)
