@@ -14,6 +14,7 @@ from flows.commands.link import link
 from flows.commands.query import query
 from flows.commands.report import report
 from flows.commands.score import score
+from flows.commands.serve import serve
 from flows.commands.train import train
 from flows.commands.verify import verify
 from siamese.errors import SiameseError
@@ -25,7 +26,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (train, evaluate, score, index, dedupe, link, query, verify, report, audit, demo)  # in the order of --help
+COMMANDS = (
+    train,
+    evaluate,
+    score,
+    index,
+    dedupe,
+    link,
+    query,
+    verify,
+    report,
+    audit,
+    serve,
+    demo,
+)  # in the order of --help
 for command in COMMANDS:
     app.command()(command)
 

@@ -41,7 +41,7 @@ _QUIET: dict[str, Any] = dict.fromkeys(("logging.level", "internal.logging_level
 _FLUSH_SECONDS = 30.0
 
 _starting = threading.Lock()
-_server: _Server | None = None
+_server: ApiServer | None = None
 
 
 def quiet_defaults() -> None:
@@ -72,7 +72,7 @@ def embedded_server() -> Iterator[str]:
         return
     defaults = _DEFAULTS | _quiet(settings)
     with _starting, temporary_settings(set_defaults=defaults):
-        server = _server = _server or _Server(settings)
+        server = _server = _server or ApiServer(settings)
     with temporary_settings(set_defaults=defaults, updates={"api.url": server.url}):
         try:
             yield server.url
@@ -89,11 +89,17 @@ def _quiet(settings: Settings) -> dict[str, Any]:
     return _QUIET
 
 
-class _Server:
-    """Prefect's API app on a thread of this process, from construction to the process's end."""
+class ApiServer:
+    """Prefect's API app on a thread of this process, from construction to the process's end.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    Args:
+        settings: Prefect's.
+        port: of 127.0.0.1; a free one when 0.
+        schedules: whether schedules fire and the pages are there, as with ``prefect server start``.
+    """
+
+    def __init__(self, settings: Settings, port: int = 0, *, schedules: bool = False) -> None:
+        self._settings, self._port, self._schedules = settings, port, schedules
         no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
         os.environ["no_proxy"] = f"{no_proxy},127.0.0.1" if no_proxy else "127.0.0.1"
         self._started: futures.Future[str] = futures.Future()
@@ -132,12 +138,12 @@ class _Server:
             from prefect.server.api.server import create_app
 
             _lock_sqlite_at_begin(self._settings)
-            app = create_app(ephemeral=True)
+            app = create_app(ephemeral=not self._schedules)
             lifespan = app.router.lifespan_context(app)
             with _migration_lock(self._settings.home):
                 await lifespan.__aenter__()
             # uvicorn makes the socket, for asyncio gives no other TCP_NODELAY: 40 ms a request.
-            config = uvicorn.Config(app, port=0, lifespan="off", log_config=None)
+            config = uvicorn.Config(app, port=self._port, lifespan="off", log_config=None)
             self._loop, self._uvicorn = asyncio.get_running_loop(), uvicorn.Server(config)
             serving = asyncio.create_task(self._uvicorn.serve())
             while not self._uvicorn.started:

@@ -37,10 +37,13 @@ def explain(error: ValidationError) -> str:
     problems = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"]) or "settings"
-        message = (
-            "is not a setting"
-            if problem["type"] == "extra_forbidden"
-            else problem["msg"][:1].lower() + problem["msg"][1:]
-        )
-        problems.append(f"'{where}' {message}, got {problem['input']!r}")
+        match problem["type"]:
+            case "extra_forbidden":
+                problems.append(f"'{where}' is not a setting, got {problem['input']!r}")
+            case "missing":
+                problems.append(f"'{where}' is missing")
+            case "value_error":  # raised by a validator of ours, as a whole sentence
+                problems.append(f"'{where}': {problem['ctx']['error']}")
+            case _:
+                problems.append(f"'{where}' {problem['msg'][:1].lower()}{problem['msg'][1:]}, got {problem['input']!r}")
     return "; ".join(problems)
