@@ -7,7 +7,7 @@ demo: .venv/installed ## the whole job on data made from a seed
 	$(BIN)/siamese demo
 
 test: .venv/installed-test lint typecheck
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
