@@ -1,10 +1,8 @@
 """Plots: SVG that needs nothing from elsewhere."""
 
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
-
+from pipeline.pages import render
 from siamese.promise import interval
 
 
@@ -31,11 +29,4 @@ def draw_reliability(reliability: dict[str, Any]) -> str:
     pairs = sum(each["pairs"] for each in reliability["bins"])
     low, high = reliability["expected_calibration_error_interval"]
     label = f"{pairs:,} pairs: calibration error {reliability['expected_calibration_error']:.3f} (95%: {low:.3f} to {high:.3f})"
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("reliability.svg.jinja")
-    return template.render(bins=bins, label=label, ticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    return render("reliability.svg.jinja", bins=bins, label=label, ticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
