@@ -6,11 +6,12 @@ from pipeline.pages import render
 from siamese.promise import interval
 
 
-def draw_reliability(reliability: dict[str, Any]) -> str:
+def draw_reliability(reliability: dict[str, Any], *, titled: bool = True) -> str:
     """Probability against the share of matches, as an SVG: on the diagonal, probabilities are what they say.
 
     Args:
         reliability: what :meth:`siamese.reliability.Reliability.describe` says.
+        titled: whether the number of pairs and the calibration error stand above; in a page they stand in its text.
     """
     most = max(each["pairs"] for each in reliability["bins"])
     bins = []
@@ -29,4 +30,4 @@ def draw_reliability(reliability: dict[str, Any]) -> str:
     pairs = sum(each["pairs"] for each in reliability["bins"])
     low, high = reliability["expected_calibration_error_interval"]
     label = f"{pairs:,} pairs: calibration error {reliability['expected_calibration_error']:.3f} (95%: {low:.3f} to {high:.3f})"
-    return render("reliability.svg.jinja", bins=bins, label=label, ticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    return render("reliability.svg.jinja", bins=bins, label=label, titled=titled, ticks=[0, 0.2, 0.4, 0.6, 0.8, 1])

@@ -39,6 +39,11 @@ class Group:
         names = dict.fromkeys(name for record in self.fields for name in record)
         return [(name, [record.get(name) for record in self.fields]) for name in names]
 
+    @property
+    def missing(self) -> list[tuple[str, list[str | None]]]:
+        """The rows that hold nothing."""
+        return [(name, values) for name, values in self.rows if not any(value is not None for value in values)]
+
 
 @dataclass(frozen=True)
 class Groups:

@@ -99,7 +99,7 @@ def render_report(
         distances=distance_chart(histogram, summary.get("candidate_distance")),
         quality=quality_chart(thresholds),
         reliability=reliability,
-        reliability_plot=Markup(draw_reliability(reliability)) if reliability else None,
+        reliability_plot=Markup(draw_reliability(reliability, titled=False)) if reliability else None,
         examples=[_filled(example, sides) for example in examples],
         sizes=size_bands(groups.sizes),
         alone=dict(groups.sizes).get(1),

@@ -101,6 +101,7 @@
     const body = table.createTBody();
     data.fields.forEach((name, i) => {
       const [one, other] = [data.records[left][i + 1], data.records[right][i + 1]];
+      if (one === null && other === null) return;
       const row = body.insertRow();
       if (one === other) row.className = "same";
       const title = element("th");
@@ -134,7 +135,7 @@
     });
     const first = element("td");
     first.append(button);
-    row.append(first, figure("p", share(Math.min(pair[2], 0.9999))), figure("d", pair[3].toFixed(3)), recordCell(pair[0]), recordCell(pair[1]));
+    row.append(first, figure("prob.", share(Math.min(pair[2], 0.9999))), figure("dist.", pair[3].toFixed(3)), recordCell(pair[0]), recordCell(pair[1]));
     return row;
   };
   function showPairs() {

@@ -332,7 +332,7 @@ def test_what_is_promised_is_said_with_what_it_rests_on() -> None:
     text = words(render())
     assert "A precision of at least 95.0% for the flagged pairs, with confidence 90.0%" in text
     assert "98.1% of the flagged pairs are expected to be right, and 77 written pairs are for a person" in text
-    assert "3.63 times as many" in text and "< 1.2%" in text and "95% interval: 2.0% to 8.0%" in text
+    assert "3.63 times as many" in text and "at most 1.2%" in text and "95% interval: 2.0% to 8.0%" in text
     nothing = words(render(SUMMARY | {"promises": []}))
     assert "Nothing is promised: the threshold was chosen for best F1 on held-out pairs." in nothing
     assert "About 98.1% of the flagged pairs are expected right, by their probabilities." in nothing
