@@ -6,6 +6,7 @@ import sys
 import typer
 
 from flows.commands.audit import audit
+from flows.commands.compare import compare
 from flows.commands.dedupe import dedupe
 from flows.commands.demo import demo
 from flows.commands.evaluate import evaluate
@@ -25,7 +26,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (train, evaluate, score, index, dedupe, link, query, verify, report, audit, demo)  # in the order of --help
+COMMANDS = (
+    train,
+    evaluate,
+    score,
+    index,
+    dedupe,
+    link,
+    query,
+    verify,
+    report,
+    audit,
+    compare,
+    demo,
+)  # in the order of --help
 for command in COMMANDS:
     app.command()(command)
 
