@@ -129,13 +129,10 @@ def _pairs(comparison: Comparison, pairs: OneSided, fields: dict[int, Fields], *
     ):
         other = None if np.isnan(there) else there
         one, two = fields.get(left, {}), fields.get(right, {})
-        found.append(
-            PairExample(
-                *(comparison.partitions.ids[row].as_py() for row in (left, right)),
-                *((other, here) if is_gained else (here, other)),
-                [(name, one.get(name), two.get(name)) for name in dict.fromkeys([*one, *two])],
-            )
-        )
+        left_id, right_id = (comparison.partitions.ids[row].as_py() for row in (left, right))
+        before, after = (other, here) if is_gained else (here, other)
+        texts = [(name, one.get(name), two.get(name)) for name in dict.fromkeys([*one, *two])]
+        found.append(PairExample(left_id, right_id, before, after, texts))
     return found
 
 

@@ -84,7 +84,7 @@ class OneSided:
         left, right = np.divmod(key, max(len(is_there), 1))
         order = np.lexsort((key, -probability))
         lacks = ~(is_there[left] & is_there[right])
-        return cls(*(each[order] for each in (left, right, probability, otherwise, lacks)))
+        return cls(left[order], right[order], probability[order], otherwise[order], lacks[order])
 
     def counts(self) -> dict[str, int]:
         """How many, by what the other run made of them."""
