@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.changes import FATES, Changes, Fate
@@ -56,6 +56,7 @@ def naive(old: Clusters, new: Clusters) -> list[tuple[Fate, frozenset[str], int,
     return found
 
 
+@settings(deadline=None)
 @given(clusters, clusters)
 def test_changes_are_those_of_a_loop_over_sets(old: Clusters, new: Clusters) -> None:
     both = partitions(old, new)
@@ -83,6 +84,7 @@ def test_changes_are_those_of_a_loop_over_sets(old: Clusters, new: Clusters) -> 
         )[:3]
 
 
+@settings(deadline=None)
 @given(clusters, clusters)
 def test_overlaps_are_the_contingency_table(old: Clusters, new: Clusters) -> None:
     found = partitions(old, new).overlaps()
