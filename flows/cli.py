@@ -14,8 +14,10 @@ from flows.commands.index import index
 from flows.commands.link import link
 from flows.commands.query import query
 from flows.commands.report import report
+from flows.commands.runs import runs
 from flows.commands.score import score
 from flows.commands.train import train
+from flows.commands.update import update
 from flows.commands.verify import verify
 from siamese.errors import SiameseError
 
@@ -32,12 +34,14 @@ COMMANDS = (
     score,
     index,
     dedupe,
+    update,
     link,
     query,
     verify,
     report,
     audit,
     compare,
+    runs,
     demo,
 )  # in the order of --help
 for command in COMMANDS:

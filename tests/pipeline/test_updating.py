@@ -99,7 +99,9 @@ def same(one: Path, other: Path) -> None:
 
 def corpus(random: np.random.Generator, n: int) -> pd.DataFrame:
     ids = [f"r{i}" for i in range(n)]
-    return pd.DataFrame({"record_id": pd.Series(ids, dtype="str"), "name": pd.Series([thing(random) for _ in ids], dtype="str")})
+    return pd.DataFrame(
+        {"record_id": pd.Series(ids, dtype="str"), "name": pd.Series([thing(random) for _ in ids], dtype="str")}
+    )
 
 
 def thing(random: np.random.Generator) -> str | None:
@@ -144,18 +146,24 @@ def test_what_is_known_is_not_done_again(tmp_path: Path, encoder: FakeEncoder, m
     assert asked == [] and (bench.said["asked"], bench.said["asked_again"], bench.said["scored"]) == (0, 0, 0)
     more = pd.concat([frame, pd.DataFrame({"record_id": ["new", "twin"], "name": ["7~0.123", frame["name"][3]]})])
     bench.update(more, again)
-    assert asked == ["7~0.123"] and bench.said["asked"] == 1 and bench.said["kept"] == len(np.load(run / STATE / "left" / DIGESTS))
+    assert (
+        asked == ["7~0.123"]
+        and bench.said["asked"] == 1
+        and bench.said["kept"] == len(np.load(run / STATE / "left" / DIGESTS))
+    )
     assert bench.said["scored"] < 90
 
 
 def test_an_empty_record_and_an_empty_state(tmp_path: Path, encoder: FakeEncoder) -> None:
     bench = Bench(tmp_path, encoder, 3, None)
-    nothing = pd.DataFrame({"record_id": pd.Series(["a", "b"], dtype="str"), "name": pd.Series([None, " "], dtype="str")})
+    nothing = pd.DataFrame(
+        {"record_id": pd.Series(["a", "b"], dtype="str"), "name": pd.Series([None, " "], dtype="str")}
+    )
     run = bench.scratch(nothing)
     same(bench.update(nothing, run), run)
     frame = corpus(np.random.default_rng(1), 20)
     full = bench.update(frame, run)
-    same(full, bench.scratch(frame))
+    same(full, bench.scratch(frame, run / STATE))
     same(bench.update(nothing, full), run)
 
 
