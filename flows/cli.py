@@ -12,6 +12,7 @@ from flows.commands.demo import demo
 from flows.commands.evaluate import evaluate
 from flows.commands.index import index
 from flows.commands.link import link
+from flows.commands.patch import patch
 from flows.commands.query import query
 from flows.commands.report import report
 from flows.commands.runs import runs
@@ -34,6 +35,7 @@ COMMANDS = (
     score,
     index,
     dedupe,
+    patch,
     update,
     link,
     query,
