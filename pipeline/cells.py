@@ -109,12 +109,6 @@ class Cells:
         """(C, dim) centroids of cells that :meth:`build` wrote."""
         return _tensor(np.load(folder / "centroids.npy"))
 
-    def only(self, rows: NDArray[np.bool_]) -> "Cells":
-        """The same cells with some of the (n,) rows in them; the others are in none."""
-        kept = np.flatnonzero(rows[self.order])
-        offsets = np.searchsorted(kept, self.offsets)
-        return Cells(self.energy, self.centroids, self.order[kept], offsets, self.vectors[torch.from_numpy(kept)])
-
     def look(self, vectors: Tensor, probes: int) -> NDArray[np.bool_]:
         """(C, q) whether a cell is among the ``probes`` nearest to a vector, or ties with the last of them.
 

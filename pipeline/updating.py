@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 
 from pipeline import proposing
 from pipeline.cells import Cells
 from pipeline.contents import Contents
 from pipeline.decision import Threshold
-from pipeline.embedding import CONTENTS, Corpus, Embeddings, Encoder, save_array
+from pipeline.embedding import CONTENTS, Corpus, Embeddings, Encoder, measure, save_array
+from pipeline.products import QUERY_ROWS, least_likeness, likeness, reaches
 from pipeline.proposing import CELLS, FOUND, FOUND_TYPE, LEFT, LOOKED, MOST_BLOCKS, PLAN, QUERIES, SCORED_PAIRS, SCORES
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Queries, Scope, search
@@ -76,9 +78,7 @@ def search_again(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
         found.append(search(cells, embeddings, queries, embeddings, scope, facts["probes"]))
     resting = (old >= 0) & ~disturbed
     near = [kept.take(resting[kept.left])]
-    fresh = cells.only(old < 0)
-    if len(fresh.order):
-        near += _among(fresh, cells, resting, embeddings, scope, facts["probes"])
+    near += _among(cells, old < 0, resting, _wanted(near[0], len(old), scope), embeddings, facts["probes"])
     found.append(_nearest(RowPairs.concat(near), scope))
     pairs = RowPairs.concat(found)
     rows = np.empty(len(pairs), FOUND_TYPE)
@@ -138,16 +138,53 @@ def _kept(state: State, old: NDArray[np.int64], scope: Scope) -> tuple[RowPairs,
     return RowPairs(left[there], right[there], distances[there]), disturbed
 
 
+def _wanted(kept: RowPairs, n: int, scope: Scope) -> NDArray[np.float32]:
+    """(n,) distance beyond which a new row is no candidate of each: the radius or, where that is more, that of the last of its nearest."""
+    wanted = np.full(n, scope.farthest, np.float32)
+    if scope.neighbours and len(kept):
+        order = np.lexsort((kept.distances, kept.left))
+        left, distances = kept.left[order], kept.distances[order]
+        last = np.minimum(np.searchsorted(left, np.arange(n)) + scope.neighbours - 1, len(left) - 1)
+        has = left[last] == np.arange(n)
+        wanted[has] = np.maximum(distances[last[has]], np.float32(scope.radius))
+    return wanted
+
+
 def _among(
-    fresh: Cells, cells: Cells, resting: NDArray[np.bool_], embeddings: Embeddings, scope: Scope, probes: int | None
+    cells: Cells,
+    fresh: NDArray[np.bool_],
+    resting: NDArray[np.bool_],
+    wanted: NDArray[np.float32],
+    embeddings: Embeddings,
+    probes: int | None,
 ) -> list[RowPairs]:
-    """What the resting rows find among the new ones, block by block."""
+    """What the resting rows find among the new ones. These are few in a cell, so that several cells are looked into at once."""
     found = []
-    for start in range(0, len(cells.order), QUERIES):
+    chunks = _chunks(cells, fresh)
+    for start in range(0, len(cells.order) if chunks else 0, QUERIES):
         places = start + np.flatnonzero(resting[cells.order[start : start + QUERIES]])
-        queries = Queries(cells.order[places], cells.cell_of[places], cells.vectors[places])
-        found.append(search(fresh, embeddings, queries, embeddings, scope, probes))
+        vectors, asking = cells.vectors[torch.from_numpy(places)], cells.order[places]
+        least = least_likeness(wanted[asking], cells.energy, embeddings.dim).astype(np.float32)
+        looked = cells.look(vectors, probes) if probes is not None else np.ones((len(cells), len(places)), bool)
+        for chunk in chunks:
+            rows, cell = cells.vectors[torch.from_numpy(chunk)], cells.cell_of[chunk]
+            some = np.flatnonzero(looked[np.unique(cell)].any(axis=0))
+            for first in range(0, len(some), QUERY_ROWS):
+                query = some[first : first + QUERY_ROWS]
+                alike = likeness(vectors.index_select(0, torch.from_numpy(query)), rows, cells.energy)
+                row, column = np.divmod(np.flatnonzero(reaches(alike, least[query])), len(chunk))
+                here = looked[cell[column], query[row]]
+                left, right = asking[query[row[here]]], cells.order[chunk[column[here]]]
+                apart = measure(embeddings, left, embeddings, right, cells.energy)
+                near = apart <= wanted[left]
+                found.append(RowPairs(left[near], right[near], apart[near]))
     return found
+
+
+def _chunks(cells: Cells, fresh: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Places of new rows in the cells' order, a few cells at a time."""
+    places = np.flatnonzero(fresh[cells.order])
+    return [places[start : start + QUERY_ROWS] for start in range(0, len(places), QUERY_ROWS)]
 
 
 def _nearest(pairs: RowPairs, scope: Scope) -> RowPairs:
