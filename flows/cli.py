@@ -6,16 +6,20 @@ import sys
 import typer
 
 from flows.commands.audit import audit
+from flows.commands.compare import compare
 from flows.commands.dedupe import dedupe
 from flows.commands.demo import demo
 from flows.commands.evaluate import evaluate
 from flows.commands.index import index
 from flows.commands.link import link
+from flows.commands.patch import patch
 from flows.commands.query import query
 from flows.commands.report import report
+from flows.commands.runs import runs
 from flows.commands.score import score
 from flows.commands.serve import serve
 from flows.commands.train import train
+from flows.commands.update import update
 from flows.commands.verify import verify
 from siamese.errors import SiameseError
 
@@ -32,12 +36,16 @@ COMMANDS = (
     score,
     index,
     dedupe,
+    patch,
+    update,
     link,
     query,
     verify,
     report,
     audit,
     serve,
+    compare,
+    runs,
     demo,
 )  # in the order of --help
 for command in COMMANDS:

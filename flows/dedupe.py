@@ -2,17 +2,18 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
-from flows import stage_tasks
+from flows import proposals, stage_tasks
 from flows.runners import local_runner
-from pipeline import proposing, stages
+from pipeline import stages, state
 from pipeline.decision import Threshold
 from pipeline.records import Records
 from pipeline.resuming import job_folder, job_key
-from siamese.folders import check_writable, local_folder, write_manifest
+from siamese.folders import Place, check_manifest, check_writable, local_folder, read_json, write_manifest
 
 
 @flow(task_runner=local_runner())
@@ -29,6 +30,8 @@ def dedupe(
     truth: str | None = None,
     exact: bool = False,
     id_column: str = "record_id",
+    previous: str | None = None,
+    keep_state: bool = False,
 ) -> dict[str, Any]:
     """Find the duplicates of a corpus; gives the summary that is also in ``summary.json``.
 
@@ -44,12 +47,28 @@ def dedupe(
         truth: file of all true pairs, to measure the run against.
         exact: compare every record with every other: slow, and loses nothing.
         id_column: the records' id.
+        previous: run folder, or its URL, whose cluster ids go on: ``changes.parquet`` says what became of them.
+        keep_state: keep what ``update`` goes on from, about 2 kB a record.
 
     Raises:
         SiameseError: the input does not do, or ``out`` cannot be written.
     """
     threshold = Threshold(max_distance, min_precision, min_recall, confidence, verifier)
-    return run_job("dedupe", model, records, None, out, threshold, truth, exact, id_column, one_to_one=False)
+    before = None if previous is None else whole_run(previous)
+    return run_job(
+        "dedupe",
+        model,
+        records,
+        None,
+        out,
+        threshold,
+        truth,
+        exact,
+        id_column,
+        one_to_one=False,
+        previous=before,
+        keep=keep_state,
+    )
 
 
 def run_job(
@@ -64,10 +83,18 @@ def run_job(
     id_column: str,
     *,
     one_to_one: bool,
+    previous: Path | None = None,
+    base: Path | None = None,
+    keep: bool = False,
 ) -> dict[str, Any]:
-    """The stages of a run, which dedupe and link share; ``right`` is the second corpus of a link.
+    """The stages of a run, which dedupe, link and update share; ``right`` is the second corpus of a link.
 
     A run of the same that was killed is gone on with.
+
+    Args:
+        previous: run folder whose cluster ids go on.
+        base: run folder whose state is gone on from.
+        keep: whether this run keeps its own.
     """
     check_writable(out)
     # One model for all stages, whatever the URL holds later, and for workers that run in another folder.
@@ -77,31 +104,25 @@ def run_job(
     sources = [Records.open(path, id_column) for path in (left, right) if path is not None]
     inputs = [inputs_of(source) for source in sources]
     settings = {**asdict(threshold), "one_to_one": one_to_one, "exact": exact, "id_column": id_column}
-    asked = {"kind": kind, "model": encoder.fingerprint, "inputs": inputs, "settings": settings, "truth": truth}
+    origin = {"previous": origin_of(previous), "updates": origin_of(base)}
+    asked: dict[str, Any] = {
+        "kind": kind,
+        "model": encoder.fingerprint,
+        "inputs": inputs,
+        "settings": settings,
+        "truth": truth,
+    }
+    asked |= {**origin, "keep": keep}
     with job_folder(out, job_key(asked)) as (run, work):
-        embedded = [
-            stage_tasks.embed(model, source.path, id_column, work / side, work)
-            for source, side in zip(sources, (proposing.LEFT, proposing.RIGHT), strict=False)
-        ]
-        proposed = stage_tasks.propose(model, work, threshold, exact)
-        searched = stage_tasks.fan_out(stage_tasks.search_block, proposed["blocks"], model, work)
-        gathered = stage_tasks.gather(model, work)
-        scored = stage_tasks.fan_out(stage_tasks.score_block, gathered["blocks"], model, work, threshold)
+        if base is None:
+            done = proposals.from_scratch(model, sources, work, threshold, exact)
+        else:
+            done = proposals.from_run(model, sources[0], work, threshold, base)
         matched = stage_tasks.match(model, run, work, threshold, one_to_one)
-        clustered = stage_tasks.cluster(model, run, work, sources[0], one_to_one)
+        clustered = stage_tasks.cluster(model, run, work, sources[0], one_to_one, previous)
         evaluation = stage_tasks.evaluate(model, run, truth, work, threshold) if truth else None
-        done = {
-            "embed": embedded[0],
-            "embed right": embedded[-1],
-            "propose": proposed,
-            "search": stage_tasks.together(searched),
-            "gather": gathered,
-            "score": stage_tasks.together(scored),
-            "match": matched,
-            "cluster": clustered,
-        }
-        if right is None:
-            del done["embed right"]
+        done |= {"match": matched, "cluster": clustered}
+        embedded = [done[name] for name in ("embed", "embed right") if name in done]
         summary = {
             "kind": kind,
             "records": embedded[0]["records"]
@@ -114,7 +135,7 @@ def run_job(
             "margin": encoder.margin,
             "energy": encoder.energy.value,
             "calibration": judge.calibration.summary(),
-            "search": _figures(proposed),
+            "search": _figures(done["propose"]),
             "evaluation": {**_figures(evaluation), "promises": kept_promises(matched, evaluation)}
             if evaluation
             else None,
@@ -125,8 +146,11 @@ def run_job(
             "seconds": {name: facts["seconds"] for name, facts in done.items()},
         }
         done["report"] = stage_tasks.finish(run, summary, sources[0], sources[1] if right is not None else None, work)
+        if keep:
+            done["keep"] = stages.timed(state.keep_state, work, run)
         manifest = {
             "model": encoder.fingerprint,
+            **origin,
             "settings": settings,
             "inputs": inputs,
             "outputs": {path.name: stages.count_rows(path) for path in sorted(run.glob("*.parquet"))},
@@ -143,6 +167,22 @@ def kept_promises(matched: dict[str, Any], evaluation: dict[str, Any]) -> list[d
         for promise in matched["promises"]
         for achieved in [evaluation["pairs"][promise["what"]]]
     ]
+
+
+def whole_run(place: Place) -> Path:
+    """A run folder, checked against its manifest; a link to one (``latest``) is followed.
+
+    Raises:
+        ArtifactError: it is no whole run.
+    """
+    folder = local_folder(place, "run").resolve()
+    check_manifest(folder, "run")
+    return folder
+
+
+def origin_of(run: Path | None) -> dict[str, str] | None:
+    """An earlier run by its digest."""
+    return None if run is None else {"path": str(run), "fingerprint": read_json(run / "manifest.json")["fingerprint"]}
 
 
 def inputs_of(records: Records) -> dict[str, Any]:

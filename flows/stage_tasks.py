@@ -73,8 +73,10 @@ def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one: b
 
 
 @task(**_RETRIES)
-def cluster(model: str, run: Path, work: Path, records: Records, one_to_one: bool) -> dict[str, Any]:
-    return _once(work, "cluster", stages.cluster, model, run, work, records, one_to_one)
+def cluster(
+    model: str, run: Path, work: Path, records: Records, one_to_one: bool, previous: Path | None = None
+) -> dict[str, Any]:
+    return _once(work, "cluster", stages.cluster, model, run, work, records, one_to_one, previous)
 
 
 @task(**_RETRIES)

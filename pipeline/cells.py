@@ -53,7 +53,14 @@ class Cells:
 
     @classmethod
     def build(
-        cls, embeddings: Embeddings, energy: Energy, folder: Path, *, exact: bool = False, seed: int = 0
+        cls,
+        embeddings: Embeddings,
+        energy: Energy,
+        folder: Path,
+        *,
+        exact: bool = False,
+        seed: int = 0,
+        centroids: Tensor | None = None,
     ) -> "Cells":
         """Part a corpus, and write the cells into a folder.
 
@@ -62,11 +69,14 @@ class Cells:
             folder: to make, or one that this was killed in.
             exact: one cell, however many rows: everything is compared with everything.
             seed: of the rows that the centroids are learned from.
+            centroids: (C, dim) of cells that are known already; None: they are learned.
         """
         n, dtype = len(embeddings), precision(energy)
         count = 1 if exact or n <= ONE_CELL else min(n // CELL_ROWS, int(4 * n**0.5))
-        random = np.random.default_rng(seed)
-        centroids = _learn(_sample(embeddings, count * LEARNED_ROWS, random).to(dtype), count, random)
+        if centroids is None:
+            random = np.random.default_rng(seed)
+            centroids = _learn(_sample(embeddings, count * LEARNED_ROWS, random).to(dtype), count, random)
+        count, centroids = len(centroids), centroids.to(dtype)
         cell_of = np.full(n, -1, np.int64)
         for first, block in track(embeddings.blocks(BLOCK_ROWS), "parting"):
             filled = np.flatnonzero(block.any(axis=1))
@@ -93,6 +103,11 @@ class Cells:
             _tensor(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ("centroids", "vectors")
         )
         return cls(energy, centroids, order, offsets, vectors)
+
+    @staticmethod
+    def centroids_in(folder: Path) -> Tensor:
+        """(C, dim) centroids of cells that :meth:`build` wrote."""
+        return _tensor(np.load(folder / "centroids.npy"))
 
     def look(self, vectors: Tensor, probes: int) -> NDArray[np.bool_]:
         """(C, q) whether a cell is among the ``probes`` nearest to a vector, or ties with the last of them.

@@ -6,6 +6,7 @@ the arithmetic costs time, never pairs. Likeness is an inner way to order pairs,
 
 from bisect import bisect_left
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,8 +45,8 @@ def _padded(rows: Tensor) -> Tensor:
     return rows if size == len(rows) else F.pad(rows, (0, 0, 0, size - len(rows)))
 
 
-def least_likeness(distance: float, energy: Energy, dim: int) -> float:
-    """The likeness of unit vectors at a distance, less the slack."""
+def least_likeness(distance: Any, energy: Energy, dim: int) -> Any:
+    """The likeness of unit vectors at a distance, or at each of several, less the slack."""
     if energy is Energy.MANHATTAN:
         return 2 * dim**0.5 - distance - 1e-3
     squared = 2 * distance if energy is Energy.COSINE else distance**2

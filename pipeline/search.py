@@ -74,7 +74,7 @@ class Queries:
     def runs(self) -> list[tuple[int, slice]]:
         """Each cell with the queries that lie in it."""
         starts = np.flatnonzero(np.append(True, self.cells[1:] != self.cells[:-1]))[: len(self.cells)]
-        stops = np.append(starts[1:], len(self.cells))
+        stops = np.append(starts[1:], len(self.cells))[: len(starts)]
         return [(int(self.cells[a]), slice(int(a), int(b))) for a, b in zip(starts, stops, strict=True)]
 
 

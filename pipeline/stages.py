@@ -26,6 +26,7 @@ from pipeline.decision import NEAR_MISS_BAND, Threshold
 from pipeline.embedding import Corpus, read_corpus
 from pipeline.evaluation import evaluate_run, where_lost
 from pipeline.fields import Fields, fields_of
+from pipeline.identity import NEXT_ID, carry_ids
 from pipeline.index import IndexKind, VectorIndex
 from pipeline.linkage import split_loose
 from pipeline.matching import PairWriter
@@ -180,8 +181,10 @@ def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_on
     }
 
 
-def cluster(model: str, run: Path, work: Path, records: Records, one_to_one_only: bool = False) -> dict[str, Any]:
-    """Write ``clusters.parquet`` and, for one corpus, ``unique.parquet``."""
+def cluster(
+    model: str, run: Path, work: Path, records: Records, one_to_one_only: bool = False, previous: Path | None = None
+) -> dict[str, Any]:
+    """Write ``clusters.parquet`` and, for one corpus, ``unique.parquet``; with a previous run, whose ids go on, ``changes.parquet`` too."""
     encoder = load_encoder(model)
     sides = proposing.Sides(encoder, work)
     right, corpora = sides.right, [each for each in (sides.left, sides.right) if each is not None]
@@ -190,6 +193,9 @@ def cluster(model: str, run: Path, work: Path, records: Records, one_to_one_only
     if right is not None:
         side = np.repeat(["left", "right"], [len(corpus.ids) for corpus in corpora])
         table = table.append_column("side", pa.array(side))
+    identities: dict[str, Any] = {NEXT_ID: int(clusters.cluster_id.max(initial=-1)) + 1}
+    if previous is not None:
+        table, identities = carry_ids(table, previous, run)
     pq.write_table(table, run / CLUSTERS, compression="zstd")
     if right is None:
         _write_unique(records, clusters.is_representative, run / UNIQUE)
@@ -197,6 +203,7 @@ def cluster(model: str, run: Path, work: Path, records: Records, one_to_one_only
         "clusters": int((clusters.is_representative & (clusters.size > 1)).sum()),
         "duplicates": int((~clusters.is_representative).sum()),
         "largest_cluster": int(clusters.size.max()),
+        **identities,
     }
 
 

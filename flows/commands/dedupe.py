@@ -36,6 +36,8 @@ def dedupe(
     workers: Workers = None,
     address: Address = None,
     id_column: Id = "record_id",
+    previous: Annotated[str | None, typer.Option(help="Run whose cluster ids go on.")] = None,
+    keep_state: Annotated[bool, typer.Option(help="Keep what siamese update goes on from: 2 kB a record.")] = False,
     as_json: Json = False,
 ) -> None:
     """Find every duplicate in a corpus."""
@@ -55,5 +57,7 @@ def dedupe(
         truth=truth,
         exact=exact,
         id_column=id_column,
+        previous=previous,
+        keep_state=keep_state,
     )
     answer(result, as_json, lambda summary: show.run(summary, out))

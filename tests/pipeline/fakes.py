@@ -25,7 +25,8 @@ class FakeEncoder:
         self.schema = Schema(fields=(Field(name="name", kind=Kind.TEXT),))
 
     def encode(self, records) -> np.ndarray:
-        return np.stack([self._vector(text) for text in self.schema.select(as_table(records))["name"].to_pylist()])
+        vectors = [self._vector(text) for text in self.schema.select(as_table(records))["name"].to_pylist()]
+        return np.array(vectors, np.float32).reshape(-1, self.dim)
 
     def _vector(self, text: str | None) -> np.ndarray:
         if text is None:

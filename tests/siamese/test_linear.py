@@ -36,3 +36,11 @@ def test_a_pair_of_twice_the_weight_counts_as_two() -> None:
     expected = LogisticRegression(C=PENALTY, max_iter=1000).fit(scaled[again], IS_MATCH[again])
     found = Linear.fit(FEATURES, IS_MATCH, twice).log_odds(FEATURES)
     np.testing.assert_allclose(found, expected.decision_function(scaled), atol=1e-3)
+
+
+def test_a_pair_has_the_same_odds_to_the_last_digit_in_whatever_company() -> None:
+    features = RANDOM.normal(size=(500, 60)).astype(np.float32)
+    linear = Linear(np.zeros(60), RANDOM.normal(size=60), np.zeros(1))
+    whole = linear.log_odds(features)
+    for start, stop in ((0, 1), (3, 10), (7, 500), (250, 351)):
+        assert np.array_equal(linear.log_odds(features[start:stop]), whole[start:stop])

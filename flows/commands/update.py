@@ -1,0 +1,23 @@
+"""Command ``siamese update``."""
+
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import Json, Truth
+from flows.commands.running import answer, run_flow
+
+
+def update(
+    run: Annotated[str, typer.Argument(help="Run folder made with --keep-state, or its URL.")],
+    records: Annotated[str, typer.Argument(help="All records as they are now.")],
+    out: Annotated[str, typer.Option(help="Run folder to write, or its URL.")],
+    model: Annotated[str | None, typer.Option(help="The run's model, where it has moved.")] = None,
+    truth: Truth = None,
+    as_json: Json = False,
+) -> None:
+    """Go on from a run whose records have changed: only what is new is embedded and compared."""
+    from flows import show
+
+    result = run_flow("update", run, records, out, model=model, truth=truth)
+    answer(result, as_json, lambda summary: show.run(summary, out))

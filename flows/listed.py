@@ -1,0 +1,49 @@
+"""What ``siamese runs`` prints for people."""
+
+from typing import Any
+
+from rich.table import Table
+
+from flows.show import _console, _figures
+
+COLUMNS = ("run", "made (UTC)", "records", "pairs", "groups", "precision", "recall", "model", "from")
+
+
+def show(result: dict[str, Any]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in COLUMNS:
+        table.add_column(name, justify="right" if name in COLUMNS[2:7] else "left", overflow="fold")
+    names = {run["origin"].get("fingerprint"): run["name"] for run in result["runs"]}
+    for run in result["runs"]:
+        name = f"{run['name']} (latest)" if run["latest"] else run["name"]
+        if run["fault"] is None:
+            table.add_row(name, *_row(run, names))
+        else:
+            table.add_row(name, "[yellow]cannot be read[/yellow]")
+    _console().print(table)
+    for run in result["runs"]:
+        if run["fault"] is not None:
+            _console().print(run["fault"], markup=False)
+    if result["removed"]:
+        _figures("", [("removed", ", ".join(result["removed"]))])
+
+
+def _row(run: dict[str, Any], names: dict[str, str]) -> tuple[str, ...]:
+    counts, origin = run["counts"], run["origin"]
+    before = origin["updates"] or origin["previous"]
+    return (
+        run["created_at"][:16].replace("T", " "),
+        *(f"{counts[name]:,}" for name in ("records", "matches", "clusters")),
+        _share(run["quality"], "precision"),
+        _share(run["quality"], "recall"),
+        origin["model"][:8],
+        "" if before is None else names.get(before["fingerprint"], before["fingerprint"][:8]),
+    )
+
+
+def _share(quality: dict[str, float], name: str) -> str:
+    """The best that is known: against the truth, as people judged, or as the probabilities expect."""
+    for source, sign in (("true", ""), ("audited", " audited"), ("expected", " expected")):
+        if f"{source}_{name}" in quality:
+            return f"{quality[f'{source}_{name}']:.3f}{sign}"
+    return "-"

@@ -1,0 +1,58 @@
+"""Flow ``update``: a dedupe run gone on from where its corpus has changed since."""
+
+from dataclasses import fields
+from typing import Any
+
+from prefect import flow
+
+from flows.dedupe import run_job
+from flows.runners import local_runner
+from pipeline import stages
+from pipeline.decision import Threshold
+from pipeline.state import State
+from siamese.errors import ArtifactError
+from siamese.folders import read_json
+
+
+@flow(task_runner=local_runner())
+def update(run: str, records: str, out: str, *, model: str | None = None, truth: str | None = None) -> dict[str, Any]:
+    """Find the duplicates of a corpus as it is now, from a run over it as it was; gives the summary that is also in ``summary.json``.
+
+    Contents that the run knows are not embedded again, nor are pairs that it looked at scored again; records that are not among these
+    any more are gone. Threshold, id column and how far is searched are those of the run; the decision is made anew, from all scores.
+
+    Args:
+        run: run folder, or its URL, that kept its state.
+        records: all records as they are now: file, folder, glob or URL.
+        out: run folder to write, or its URL; it keeps its state too.
+        model: model folder, or its URL; None: where the run found it.
+        truth: file of all true pairs, to measure the new run against.
+
+    Raises:
+        SiameseError: the input does not do, the model is another one, or ``out`` cannot be written.
+    """
+    base, manifest = State.check(run)
+    place = model or str(read_json(base / stages.SUMMARY)["model"])
+    fingerprint = stages.load_encoder(place).fingerprint
+    if fingerprint != manifest["model"]:
+        raise ArtifactError(
+            f"the run '{run}' was made with another model (fingerprint {manifest['model'][:12]}, '{place}' has {fingerprint[:12]}): "
+            "name that one with --model, or make a whole run with this one (siamese dedupe --previous)"
+        )
+    settings = manifest["settings"]
+    threshold = Threshold(**{field.name: settings[field.name] for field in fields(Threshold)})
+    return run_job(
+        "dedupe",
+        place,
+        records,
+        None,
+        out,
+        threshold,
+        truth,
+        settings["exact"],
+        settings["id_column"],
+        one_to_one=False,
+        previous=base,
+        base=base,
+        keep=True,
+    )

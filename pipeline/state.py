@@ -1,0 +1,135 @@
+"""State: what a run keeps, in ``state/``, so that another can go on from it: its corpus embedded, its search, and every score.
+
+    left/         the embedded corpus, and ``digests.npy``: (n, 2) uint64 of each distinct content
+    cells/        centroids
+    plan.json     how far was searched
+    found/        pairs of rows, from whichever row found them
+    looked/       the same, each pair once
+    scores/       of those
+
+About 2 kB a record with 256 dimensions, nearly all of it embeddings.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import proposing
+from pipeline.contents import Contents, content_keys
+from pipeline.embedding import Corpus, save_array
+from pipeline.rowpairs import RowPairs
+from siamese.errors import ArtifactError
+from siamese.folders import Place, check_manifest, local_folder, read_json
+
+STATE = "state"
+DIGESTS = "digests.npy"
+CENTROIDS = "centroids.npy"
+KEPT = (proposing.LEFT, proposing.FOUND, proposing.LOOKED, proposing.SCORES)
+
+
+def keep_state(work: Path, run: Path) -> dict[str, Any]:
+    """Lay what the stages left in the work folder beside a run's outputs; nothing is copied where it can be linked."""
+    state = run / STATE
+    shutil.rmtree(state, ignore_errors=True)  # of a run that was killed meanwhile
+    (state / proposing.CELLS).mkdir(parents=True)
+    for name in KEPT:
+        shutil.copytree(work / name, state / name, copy_function=_link)
+    for name in (proposing.PLAN, f"{proposing.CELLS}/{CENTROIDS}"):
+        _link(work / name, state / name)
+    corpus = state / proposing.LEFT
+    if not (corpus / DIGESTS).is_file():
+        save_array(corpus / DIGESTS, digests_of(Contents.open(corpus / "contents")))
+    return {"bytes": sum(path.stat().st_size for path in state.rglob("*") if path.is_file())}
+
+
+def digests_of(contents: Contents) -> NDArray[np.uint64]:
+    """(n, 2) of the distinct contents, by row."""
+    return np.concatenate([content_keys(shard) for shard in contents.shards])
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of a run.
+
+    Attributes:
+        run: its folder.
+        manifest: what it says.
+        corpus: its embedded records.
+        plan: how far was searched.
+    """
+
+    run: Path
+    manifest: dict[str, Any]
+    corpus: Corpus
+    plan: dict[str, Any]
+
+    @classmethod
+    def check(cls, place: Place) -> tuple[Path, dict[str, Any]]:
+        """A run folder that can be gone on from, with its manifest.
+
+        Raises:
+            ArtifactError: it is damaged, a link, or kept no state.
+        """
+        run = local_folder(place, "run").resolve()
+        manifest = check_manifest(run, "run")
+        if read_json(run / "summary.json")["kind"] != "dedupe":
+            raise ArtifactError(
+                f"'{place}' links two corpora: expected a dedupe run to update; link them again instead"
+            )
+        if f"{STATE}/{proposing.PLAN}" not in manifest["files"]:
+            raise ArtifactError(
+                f"the run '{place}' kept nothing to go on from: make it again with --keep-state, and update that one"
+            )
+        return run, manifest
+
+    @classmethod
+    def open(cls, run: Path, dim: int) -> Self:
+        """The state of a run that :meth:`check` was asked about."""
+        state = run / STATE
+        plan = read_json(state / proposing.PLAN)
+        return cls(run, read_json(run / "manifest.json"), Corpus.open(state / proposing.LEFT, dim), plan)
+
+    @property
+    def folder(self) -> Path:
+        return self.run / STATE
+
+    def rows_of(self, digests: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """(n,) row of each content here, -1 where it is none of these."""
+        known = np.load(self.folder / proposing.LEFT / DIGESTS)
+        order = np.lexsort((known[:, 1], known[:, 0]))
+        known = known[order]
+        row = np.full(len(digests), -1, np.int64)
+        place = np.searchsorted(known[:, 0], digests[:, 0])
+        open_ = np.arange(len(digests))
+        while len(open_):  # once, but for contents that share the first half of their digests
+            open_ = open_[place[open_] < len(known)]
+            open_ = open_[known[place[open_], 0] == digests[open_, 0]]
+            same = known[place[open_], 1] == digests[open_, 1]
+            row[open_[same]] = order[place[open_[same]]]
+            open_ = open_[~same]
+            place[open_] += 1
+        return row
+
+    @cached_property
+    def found(self) -> NDArray[np.void]:
+        """What each row found, in no order: left, right, distance."""
+        return np.concatenate([np.load(path) for path in sorted((self.folder / proposing.FOUND).glob("*.npy"))])
+
+    @cached_property
+    def scored(self) -> tuple[RowPairs, NDArray[np.float64]]:
+        """All pairs that were looked at, and their scores."""
+        return proposing.looked_at(self.folder), proposing.scores_of(self.folder)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    """Another name for a file; a copy where it lies on another device."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

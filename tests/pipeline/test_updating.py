@@ -1,0 +1,187 @@
+"""Runs that go on from another, beside runs from scratch: the same candidates, the same scores, the same bytes."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import cells, proposing, stages, updating
+from pipeline.cells import Cells
+from pipeline.decision import Threshold
+from pipeline.embedding import Corpus
+from pipeline.state import DIGESTS, STATE, State, keep_state
+from siamese.errors import ArtifactError
+from siamese.folders import write_json, write_manifest
+from tests.pipeline.fakes import FakeEncoder, embed
+
+THRESHOLD = Threshold()
+
+
+@pytest.fixture(params=[0, 1, 3], ids=["radius only", "nearest", "three nearest"])
+def neighbours(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture(params=[False, True], ids=["one cell", "many cells"])
+def many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    if request.param:
+        monkeypatch.setattr(cells, "ONE_CELL", 10)
+        monkeypatch.setattr(cells, "CELL_ROWS", 6)
+    monkeypatch.setattr(updating, "QUERIES", 16)  # several blocks
+    return bool(request.param)
+
+
+@pytest.fixture
+def encoder(monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
+    fake = FakeEncoder(dim=5)
+    monkeypatch.setattr(stages, "load_encoder", lambda model: fake)
+    return fake
+
+
+class Bench:
+    """Runs of a changing corpus in a folder."""
+
+    def __init__(self, folder: Path, encoder: FakeEncoder, neighbours: int, probes: int | None) -> None:
+        self.folder, self.encoder, self.number = folder, encoder, 0
+        self.facts = {"probes": probes, "radius": 0.25, "reach": 0.9, "neighbours": neighbours}
+
+    def work(self, frame: pd.DataFrame) -> Path:
+        self.number += 1
+        work = self.folder / f"work{self.number}"
+        work.mkdir(parents=True)
+        self.records = work / "records.parquet"
+        frame.to_parquet(self.records)
+        return work
+
+    def scratch(self, frame: pd.DataFrame, state: Path | None = None) -> Path:
+        work = self.work(frame)
+        embed(self.records, work / proposing.LEFT)
+        vectors = Corpus.open(work / proposing.LEFT, self.encoder.dim).embeddings
+        centroids = None if state is None else Cells.centroids_in(state / proposing.CELLS)
+        made = Cells.build(vectors, self.encoder.energy, work / proposing.CELLS, centroids=centroids)
+        queries = len(made.order)
+        write_json(work / proposing.PLAN, {**self.facts, "queries": queries, "block": max(queries, 1)})
+        proposing.search_block(self.encoder, work, 0)
+        proposing.gather(self.encoder, work)
+        proposing.score_block(self.encoder, work, THRESHOLD, 0)
+        return self.kept(work)
+
+    def update(self, frame: pd.DataFrame, run: Path) -> Path:
+        work = self.work(frame)
+        stages.read("m", str(self.records), "record_id", work / proposing.LEFT)
+        self.said = updating.embed(self.encoder, work, run)
+        updating.plan(self.encoder, work, run)
+        self.said |= updating.search_again(self.encoder, work, run)
+        proposing.gather(self.encoder, work)
+        self.said |= updating.score_again(self.encoder, work, run, THRESHOLD)
+        return self.kept(work)
+
+    def kept(self, work: Path) -> Path:
+        run = self.folder / f"run{self.number}"
+        run.mkdir()
+        keep_state(work, run)
+        write_json(run / "manifest.json", {})
+        return run
+
+
+def same(one: Path, other: Path) -> None:
+    """The state of two runs, byte by byte: ids, contents, embeddings, digests, candidates and scores."""
+    one, other = one / STATE, other / STATE
+    files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
+    for file in files:
+        if file.parts[0] == proposing.FOUND:  # in whatever order
+            assert np.array_equal(*(np.sort(np.load(run / file)) for run in (one, other)))
+        elif file.suffix != ".json":
+            assert (one / file).read_bytes() == (other / file).read_bytes(), file
+
+
+def corpus(random: np.random.Generator, n: int) -> pd.DataFrame:
+    ids = [f"r{i}" for i in range(n)]
+    return pd.DataFrame(
+        {"record_id": pd.Series(ids, dtype="str"), "name": pd.Series([thing(random) for _ in ids], dtype="str")}
+    )
+
+
+def thing(random: np.random.Generator) -> str | None:
+    kind = random.integers(20)
+    return None if kind == 0 else f"{random.integers(12)}" + ("" if kind < 5 else f"~{random.integers(1, 90) / 100}")
+
+
+def changed(random: np.random.Generator, frame: pd.DataFrame, step: int) -> pd.DataFrame:
+    """Some records gone, some edited where they stand, some added at the end."""
+    frame = frame[random.random(len(frame)) > random.choice([0, 0.1, 0.3])].copy()
+    edited = random.random(len(frame)) < random.choice([0, 0.1, 0.3])
+    frame.loc[edited, "name"] = [thing(random) for _ in range(int(edited.sum()))]
+    added = corpus(random, int(random.integers(0, 12)))
+    added["record_id"] = [f"s{step}-{i}" for i in range(len(added))]
+    return pd.concat([frame, added], ignore_index=True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_chain_of_updates_is_a_run_from_scratch_each_time(
+    tmp_path: Path, encoder: FakeEncoder, neighbours: int, many: bool, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    bench = Bench(tmp_path, encoder, neighbours, probes=3 if many else None)
+    frame = corpus(random, 90)
+    run = bench.scratch(frame)
+    for step in range(3):
+        frame = changed(random, frame, step)
+        state = run / STATE
+        run = bench.update(frame, run)
+        same(run, bench.scratch(frame, state))
+
+
+def test_what_is_known_is_not_done_again(tmp_path: Path, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, encoder, 3, None)
+    frame = corpus(np.random.default_rng(0), 90)
+    run = bench.scratch(frame)
+    asked: list[str] = []
+    encode = encoder.encode
+    monkeypatch.setattr(encoder, "encode", lambda texts: asked.extend(texts["name"].to_pylist()) or encode(texts))
+    again = bench.update(frame, run)
+    same(run, again)
+    assert asked == [] and (bench.said["asked"], bench.said["asked_again"], bench.said["scored"]) == (0, 0, 0)
+    more = pd.concat([frame, pd.DataFrame({"record_id": ["new", "twin"], "name": ["7~0.123", frame["name"][3]]})])
+    bench.update(more, again)
+    assert (
+        asked == ["7~0.123"]
+        and bench.said["asked"] == 1
+        and bench.said["kept"] == len(np.load(run / STATE / "left" / DIGESTS))
+    )
+    assert bench.said["scored"] < 90
+
+
+def test_an_empty_record_and_an_empty_state(tmp_path: Path, encoder: FakeEncoder) -> None:
+    bench = Bench(tmp_path, encoder, 3, None)
+    nothing = pd.DataFrame(
+        {"record_id": pd.Series(["a", "b"], dtype="str"), "name": pd.Series([None, " "], dtype="str")}
+    )
+    run = bench.scratch(nothing)
+    same(bench.update(nothing, run), run)
+    frame = corpus(np.random.default_rng(1), 20)
+    full = bench.update(frame, run)
+    same(full, bench.scratch(frame, run / STATE))
+    same(bench.update(nothing, full), run)
+
+
+def test_contents_are_found_by_both_halves_of_their_digests(tmp_path: Path, encoder: FakeEncoder) -> None:
+    known = np.array([[5, 1], [3, 9], [5, 0], [5, 7]], np.uint64)
+    (tmp_path / STATE / "left").mkdir(parents=True)
+    np.save(tmp_path / STATE / "left" / DIGESTS, known)
+    state = State(tmp_path, {}, None, {})  # type: ignore[arg-type]
+    asked = np.array([[5, 7], [5, 2], [4, 1], [3, 9], [9, 9], [5, 0]], np.uint64)
+    assert state.rows_of(asked).tolist() == [3, -1, -1, 1, -1, 2]
+
+
+def test_a_run_without_state_is_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / "summary.json", {"kind": "dedupe"})
+    write_manifest(tmp_path, "run", {})
+    with pytest.raises(ArtifactError, match="--keep-state"):
+        State.check(tmp_path)
+    write_json(tmp_path / "summary.json", {"kind": "link"})
+    write_manifest(tmp_path, "run", {})
+    with pytest.raises(ArtifactError, match="links two corpora"):
+        State.check(tmp_path)
