@@ -111,7 +111,7 @@ def word_shares(tower: Tower, texts: pa.Table, energy: Energy) -> WordShares:
     return WordShares(
         [word for _, word in places],
         np.array([field for field, _ in places], np.int64),
-        np.bincount(number, shares, size),
+        np.bincount(number, shares, size).astype(np.float64),
         np.bincount(number, side == 0, size) > 0,
         np.bincount(number, side == 1, size) > 0,
     )

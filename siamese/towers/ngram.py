@@ -128,9 +128,7 @@ class NgramTower(Tower):
         weight = self.idf.index_select(0, feature) * self.feature_weight.index_select(0, feature).exp()
         return self.projection(feature, put(bounds.astype(np.int32)), weight * of_group), rows, cells
 
-    def _scaled(
-        self, features: Bags, table: Tensor, rows: np.ndarray, cells: np.ndarray
-    ) -> tuple[Tensor, Tensor]:
+    def _scaled(self, features: Bags, table: Tensor, rows: np.ndarray, cells: np.ndarray) -> tuple[Tensor, Tensor]:
         """(c, dim) sums of the words of each field, and the (c,) factors that scale them."""
         vectors = _sums(table, rows, np.append(features.offsets[cells], len(rows)))
         length = torch.linalg.vector_norm(vectors, dim=1).clamp(min=1e-6)
