@@ -19,7 +19,7 @@ from siamese.comparison import CODES, DIGITS
 from siamese.logodds import LogOdds
 from siamese.verifier import DISTANCE, SAID, Verifier
 
-Kind = Literal["start", "distance", "words", "record", "field", "calibration", "prior"]
+Kind = Literal["start", "distance", "words", "record", "codes", "digits", "field", "calibration", "prior"]
 
 
 @dataclass(frozen=True, order=True)
@@ -28,21 +28,27 @@ class Source:
 
     Attributes:
         kind: ``start``: the distance alone, by its own calibration; ``distance``: the same distance in the verifier's eyes, with what is
-            usual; ``words``: what labelled pairs say of the words; ``record``: the records as wholes; ``field``: one field;
-            ``calibration``: the curve from the verifier's log-odds to those that held-out pairs show; ``prior``: the share of matches.
+            usual; ``words``: what labelled pairs say of the words; ``record``: words wherever in the record; ``codes``: words with a
+            digit; ``digits``: runs of them; ``field``: one field; ``calibration``: the curve from the verifier's log-odds to those that
+            held-out pairs show; ``prior``: the share of matches.
         name: for people; of a field its name.
     """
 
     kind: Kind
     name: str
 
+    @property
+    def key(self) -> str:
+        """The same in every version, whatever people read."""
+        return f"field: {self.name}" if self.kind == "field" else self.kind
+
 
 START = Source("start", "the distance alone")
 AGAIN = Source("distance", "the distance, read by the verifier")
 LEARNED = Source("words", "words that labelled pairs speak of")
 WHOLE = Source("record", "words anywhere in the record")
-MODEL_NUMBERS = Source("record", "codes: words with a digit")
-NUMBERS = Source("record", "runs of digits")
+MODEL_NUMBERS = Source("codes", "codes: words with a digit")
+NUMBERS = Source("digits", "runs of digits")
 PRIOR = Source("prior", "share of matches among the candidates")
 CURVE = Source("calibration", "calibration on held-out pairs")
 

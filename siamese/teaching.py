@@ -66,7 +66,7 @@ def points_of(
         g names of the coordinates, and (m, g) points.
     """
     if readings is not None:
-        return [f"{source.kind}: {source.name}" for source in readings.sources], readings.added
+        return [source.key for source in readings.sources], readings.added
     if encoder.tower.additive:
         return encoder.schema.names, shares / float(additive(np.array([encoder.margin]), encoder.energy)[0])
     return ["distance"], margin_distances[
