@@ -24,11 +24,12 @@ def show(explained: dict[str, Any], console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     console.print(_headline(explained))
     console.print(_fields(explained))
+    missing = [field["name"] for field in explained["fields"] if field["missing"] == "both"]
+    if missing:
+        console.print(Text("missing on both sides: ", style="dim") + Text(", ").join(map(_clean, missing)))
     console.print(_steps(explained))
-    for title, is_match in (("genuine", True), ("imposite", False)):
-        for lesson in explained["lessons"]:
-            if lesson["is_match"] is is_match:
-                console.print(_lesson(title, lesson))
+    for lesson in explained["lessons"]:
+        console.print(_lesson(lesson, {explained["left_id"], explained["right_id"]}))
     for note in explained["notes"]:
         console.print(Text(note, style="dim"))
 
@@ -49,7 +50,6 @@ def _fields(explained: dict[str, Any]) -> Table:
     span = _span(explained["fields"])
     for field in explained["fields"]:
         if field["missing"] == "both":
-            table.add_row(_clean(field["name"]), Text("missing on both sides", style="dim"), "", "", "")
             continue
         sides = [
             Text(f"missing on the {side}", style="dim") if field[side] is None else _clean(field[side])
@@ -79,9 +79,11 @@ def _steps(explained: dict[str, Any]) -> Table:
     return table
 
 
-def _lesson(title: str, lesson: dict[str, Any]) -> Group:
+def _lesson(lesson: dict[str, Any], explained: set[str | None]) -> Group:
     origin = "drawn in training as" if lesson["is_mined"] else "labelled"
-    table = _table(f"{origin} {title}, judged {lesson['apart']:.2f} log-odds or margins from this pair")
+    is_itself = {lesson["left_id"], lesson["right_id"]} == explained
+    near = "this very pair" if is_itself else f"judged for like reasons ({lesson['apart']:.2f} from this pair)"
+    table = _table(f"{origin} {'genuine' if lesson['is_match'] else 'imposite'}: {near}")
     table.add_column("")
     table.add_column(_clean(lesson["left_id"]), overflow="fold")
     table.add_column(_clean(lesson["right_id"]), overflow="fold")
@@ -89,7 +91,7 @@ def _lesson(title: str, lesson: dict[str, Any]) -> Group:
     for name in dict.fromkeys([*left, *right]):
         if left.get(name) or right.get(name):
             table.add_row(_clean(name), _clean(left.get(name) or "—"), _clean(right.get(name) or "—"))
-    absent = Text("these records are not in the corpus that was given", style="dim")
+    absent = Text("what these records say is not in the corpus that was given", style="dim")
     return Group(table) if left or right else Group(table, absent)
 
 

@@ -9,12 +9,13 @@ share above 0: embeddings have length 1, so where one record says more in all, e
 
 Other towers read the fields together, and no sum is true of them. There the share of a field is its Shapley value (Shapley 1953): what it
 adds to the distance when it joins the fields before it, a field that has not joined counting as missing on both sides, on average over the
-orders of joining. All orders of up to four fields, else a drawn and fixed sample (Castro, Gómez and Tejada 2009), each with its reverse
-(Mitchell et al. 2022). These shares add up too, but they say what the tower would make of records with holes: an approximation.
+orders of joining: all orders of up to eight fields that say anything, else a sample by a seed (Castro, Gómez and Tejada 2009), each with
+its reverse (Mitchell et al. 2022). These shares add up too, but they say what the tower would make of records with holes: an approximation.
 """
 
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations
+from math import comb
 
 import numpy as np
 import pyarrow as pa
@@ -22,11 +23,11 @@ import torch
 from numpy.typing import NDArray
 
 from siamese.distances import Energy, additive, direction, distance
-from siamese.towers.base import BATCH, Tower
+from siamese.towers import Tower
 
 BLOCK_PAIRS = 512  # parted at once
-ALL_ORDERS = 4  # fields, up to which all their orders are looked at
-ORDERS = 16  # of more fields; half of them are the others reversed
+ALL_SETS = 8  # fields, up to which all sets of them are looked at
+ORDERS = 64  # of more fields; half of them are the others reversed
 LEAST_LENGTH = 1e-12  # of an embedding before it is brought to length 1, as in the tower
 
 
@@ -63,15 +64,16 @@ def field_shares(
         additive, but for the rounding of float32 (about 1e-6); else as Shapley values.
     """
     shares = np.empty((len(left), len(tower.schema.fields)))
+    if not tower.additive:
+        for pair, ends in enumerate(zip(left, right, strict=True)):
+            shares[pair] = _shapley_values(tower, texts.take(pa.array(ends)).combine_chunks(), energy, seed)
+        return shares
     for start in range(0, len(left), BLOCK_PAIRS):
         here = slice(start, start + BLOCK_PAIRS)
         rows, places = np.unique(np.concatenate([left[here], right[here]]), return_inverse=True)
         some = texts.take(pa.array(rows)).combine_chunks()
         one, other = np.split(places, 2)
-        if tower.additive:
-            shares[here] = _exact_shares(tower, some, one, other, energy)
-        else:
-            shares[here] = _shapley_values(tower, some, one, other, energy, seed)
+        shares[here] = _exact_shares(tower, some, one, other, energy)
     return shares
 
 
@@ -117,34 +119,41 @@ def word_shares(tower: Tower, texts: pa.Table, energy: Energy) -> WordShares:
     )
 
 
-def _shapley_values(
-    tower: Tower, texts: pa.Table, left: NDArray[np.int64], right: NDArray[np.int64], energy: Energy, seed: int
-) -> NDArray[np.float64]:
-    names = tower.schema.names
-    orders = _orders(len(names), seed)
-    reached = list(dict.fromkeys(frozenset(order[:count]) for order in orders for count in range(1, len(names) + 1)))
-    nothing, n = pa.nulls(texts.num_rows, pa.large_string()), texts.num_rows
-
-    def hollow(some: frozenset[int]) -> pa.Table:
-        return pa.table({name: texts[name] if number in some else nothing for number, name in enumerate(names)})
-
-    totals = {frozenset[int](): np.zeros(len(left))}
-    step = max(1, BATCH // n)
-    for start in range(0, len(reached), step):
-        together = reached[start : start + step]
-        embedded = tower.encode(pa.concat_tables(map(hollow, together)).combine_chunks()).split(n)
-        for some, each in zip(together, embedded, strict=True):
-            totals[some] = additive(distance(each[left], each[right], energy).double().numpy(), energy)
-    values = np.zeros((len(left), len(names)))
-    for order in orders:
-        for count, field in enumerate(order):
-            values[:, field] += totals[frozenset(order[: count + 1])] - totals[frozenset(order[:count])]
-    return values / len(orders)
+def _shapley_values(tower: Tower, pair: pa.Table, energy: Energy, seed: int) -> NDArray[np.float64]:
+    """(fields,) of one pair, two records; a field that is missing on both sides adds nothing, whoever joins."""
+    values = np.zeros(len(tower.schema.fields))
+    fields = [number for number, column in enumerate(pair.columns) if column.null_count < 2]
+    joins = _joins(fields, seed)
+    sets = list(dict.fromkeys(each for before, field, _ in joins for each in (before, before | {field})))
+    totals = dict(zip(sets, _totals(tower, pair, sets, energy).tolist(), strict=True))
+    for before, field, weight in joins:
+        values[field] += weight * (totals[before | {field}] - totals[before])
+    return values
 
 
-def _orders(n_fields: int, seed: int) -> list[tuple[int, ...]]:
-    if n_fields <= ALL_ORDERS:
-        return list(permutations(range(n_fields)))
+def _joins(fields: list[int], seed: int) -> list[tuple[frozenset[int], int, float]]:
+    """Every field as it joins those before it, with the share of the orders in which it does."""
+    n = len(fields)
+    if n <= ALL_SETS:
+        return [
+            (frozenset(before), field, 1 / (n * comb(n - 1, size)))
+            for size in range(n)
+            for before in combinations(fields, size)
+            for field in fields
+            if field not in before
+        ]
     random = np.random.default_rng(seed)
-    drawn = [tuple(random.permutation(n_fields).tolist()) for _ in range(ORDERS // 2)]
-    return [order for each in drawn for order in (each, each[::-1])]
+    drawn = [random.permutation(fields).tolist() for _ in range(ORDERS // 2)]
+    orders = [order for each in drawn for order in (each, each[::-1])]
+    return [(frozenset(order[:count]), order[count], 1 / ORDERS) for order in orders for count in range(n)]
+
+
+def _totals(tower: Tower, pair: pa.Table, sets: list[frozenset[int]], energy: Energy) -> NDArray[np.float64]:
+    """What the distance of a pair adds up to when only some fields are there, for each of some sets of them."""
+    nothing = pa.nulls(2, pa.large_string())
+    hollow = [
+        pa.table({name: pair[name] if number in some else nothing for number, name in enumerate(pair.column_names)})
+        for some in sets
+    ]
+    embedded = tower.encode(pa.concat_tables(hollow).combine_chunks()) if sets else torch.empty(0, tower.dim)
+    return additive(distance(embedded[::2], embedded[1::2], energy).double().numpy(), energy)

@@ -17,6 +17,7 @@ from siamese.reasons import CURVE, PRIOR, START, Readings, Source, strongest_fir
 from siamese.teaching import points_of
 
 WORDS = 6  # of a field that are listed; the others are summed
+LEAST_SHARE = 5e-5  # that is seen in four digits
 LESSONS = 2  # of either label that are shown
 
 
@@ -77,7 +78,7 @@ def explain_pairs(
             needed=needed,
             probability=float(probability[pair]),
             is_match=bool(judged.scores[pair] <= limit),
-            notes=tuple(_notes(encoder, both, judged, pair)),
+            notes=tuple(_notes(encoder, both, judged, pair, shares[pair])),
             lessons=tuple(near),
         )
 
@@ -132,8 +133,12 @@ def _word_part(found: WordShares, place: int) -> WordPart:
     return WordPart(found.words[place], side, float(found.shares[place]))
 
 
-def _notes(encoder: SiameseEncoder, both: pa.Table, judged: _Judged, pair: int) -> list[str]:
+def _notes(
+    encoder: SiameseEncoder, both: pa.Table, judged: _Judged, pair: int, shares: NDArray[np.float64]
+) -> list[str]:
     notes = []
+    if shares.min() < -LEAST_SHARE:
+        notes.append("a field whose share is below 0 brings the two nearer: without it they would be farther apart")
     if not encoder.tower.additive:
         notes.append(
             f"an approximation: the tower '{encoder.tower.name}' reads the fields together, so their shares are Shapley values, what each "
