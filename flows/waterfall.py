@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 BAR = 24  # characters
-SHOWN = 120  # characters of a value
+SHOWN, NOTE = 120, 1000  # characters of a value, and of a sentence of ours
 UNSEEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )  # what a terminal would act on
@@ -31,7 +31,7 @@ def show(explained: dict[str, Any], console: Console | None = None) -> None:
     for lesson in explained["lessons"]:
         console.print(_lesson(lesson, {explained["left_id"], explained["right_id"]}))
     for note in explained["notes"]:
-        console.print(Text(note, style="dim"))
+        console.print(_clean(note, "dim", most=NOTE))
 
 
 def _headline(explained: dict[str, Any]) -> Text:
@@ -46,7 +46,7 @@ def _fields(explained: dict[str, Any]) -> Table:
     for name in ("", "left", "right"):
         table.add_column(name if name == "" else _clean(explained[f"{name}_id"] or name), overflow="fold")
     table.add_column("adds", justify="right")
-    table.add_column("", min_width=BAR)
+    table.add_column("", width=BAR, no_wrap=True)
     span = _span(explained["fields"])
     for field in explained["fields"]:
         if field["missing"] == "both":
@@ -70,7 +70,7 @@ def _steps(explained: dict[str, Any]) -> Table:
     table = _table(f"log-odds of a match, {explained['needed']:+.3f} needed")
     table.add_column("", overflow="fold")
     table.add_column("adds", justify="right")
-    table.add_column("", min_width=BAR)
+    table.add_column("", width=BAR, no_wrap=True)
     table.add_column("in all", justify="right")
     span = _span(explained["steps"])
     for step in explained["steps"]:
@@ -114,8 +114,8 @@ def _bar(part: dict[str, Any], span: tuple[float, float], more: str, less: str) 
     return Text(" " * first + ("█" * (last - first) or "▏"), style=style)
 
 
-def _clean(value: str, style: str = "") -> Text:
+def _clean(value: str, style: str = "", most: int = SHOWN) -> Text:
     """A value as it is: no markup, no control characters, and not without end."""
-    seen = UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", value[:SHOWN])
-    rest = len(value) - SHOWN
+    seen = UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", value[:most])
+    rest = len(value) - most
     return Text(seen + (f" … {rest:,} more characters" if rest > 0 else ""), style=style)
