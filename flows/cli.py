@@ -10,6 +10,7 @@ from flows.commands.compare import compare
 from flows.commands.dedupe import dedupe
 from flows.commands.demo import demo
 from flows.commands.evaluate import evaluate
+from flows.commands.explain import explain
 from flows.commands.index import index
 from flows.commands.link import link
 from flows.commands.patch import patch
@@ -30,24 +31,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (
+COMMANDS = (  # in the order of --help
     train,
     evaluate,
     score,
+    explain,
     index,
+    query,
     dedupe,
+    link,
     patch,
     update,
-    link,
-    query,
-    verify,
     report,
-    audit,
-    serve,
     compare,
+    verify,
+    audit,
     runs,
+    serve,
     demo,
-)  # in the order of --help
+)
 for command in COMMANDS:
     app.command()(command)
 

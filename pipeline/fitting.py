@@ -22,6 +22,7 @@ from siamese.pairs import Pairs
 from siamese.profiles import Profiles, document_frequency, word_fields
 from siamese.schema import Schema
 from siamese.settings import TrainingConfig
+from siamese.teaching import teach
 from siamese.towers import Features, Tower, build_tower
 from siamese.training import Entities, Epoch, pair_distances, train_tower
 from siamese.verifier import Verifier
@@ -124,7 +125,7 @@ def fit_encoder(
         "untrained": untrained,
         "distance": average_precision(margin_distances[like_valid], pairs.is_match[like_valid]),
     }
-    verifier = None
+    verifier, doubts = None, None
     if config.verifier != "none" and folds is not None and word_fields(schema):
         idf = document_frequency(schema.select(known), schema)
         comparison = Comparison(Profiles.of(texts, schema, idf), pairs.left, pairs.right)
@@ -149,7 +150,17 @@ def fit_encoder(
             "history": [asdict(epoch) for trained in crossed.trained for epoch in trained.history],
         },
     }
-    return SiameseEncoder(network, config.energy, crossed.margin, calibration, config, metrics, verifier=verifier)
+    encoder = SiameseEncoder(network, config.energy, crossed.margin, calibration, config, metrics, verifier=verifier)
+    if config.lessons:
+        taught = np.flatnonzero(fold_of >= 0)
+        pairs, margin_distances, is_mined = pairs.take(taught), margin_distances[taught], places[taught] < 0
+        if folds is None:
+            pairs, is_mined = learned, np.zeros(len(learned), bool)
+            margin_distances = encoder.margin_distance(pair_distances(network.embed(features), pairs, config.energy))
+        scores = margin_distances if doubts is None else doubts[taught]
+        ids = data.records[records.id_column].take(pa.array(rows))
+        encoder.lessons = teach(encoder, texts, ids, pairs, is_mined, margin_distances, scores)
+    return encoder
 
 
 def _train(

@@ -1,24 +1,28 @@
 """The matcher: nearest-neighbour queries against an index, from Python."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.contents import Contents
 from pipeline.decision import Decision, Threshold
 from pipeline.embedding import Corpus
+from pipeline.explaining import frame, with_lessons
 from pipeline.index import VectorIndex
 from pipeline.judging import Judge
 from pipeline.scoring import score_rows
 from pipeline.stages import open_index
 from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError, SettingsError
+from siamese.explaining import LESSONS, WORDS, explain_pairs
+from siamese.explanation import Explanation
 from siamese.folders import Place
 from siamese.pairs import Pairs
 from siamese.schema import as_table
@@ -33,6 +37,7 @@ class Matcher:
         >>> matcher.nearest({"title": "sony turntable pslx350h"}, k=5)                      # doctest: +SKIP
         >>> matcher.within([{"title": "sony turntable pslx350h"}], max_distance=0.4)        # doctest: +SKIP
         >>> matcher.score({"title": "sony pslx350h"}, {"title": "Sony turntable PS-LX350H"})  # doctest: +SKIP
+        >>> matcher.explain("a17", {"title": "sony turntable pslx350h"})                    # doctest: +SKIP
     """
 
     encoder: SiameseEncoder
@@ -117,6 +122,67 @@ class Matcher:
         pairs = Pairs(np.arange(n), np.arange(n, 2 * n), np.zeros(n, np.int8))
         return score_rows(self.encoder, self.judge, self.decision, pa.concat_tables(sides), pairs).frame()
 
+    def explain(self, left: Any, right: Any, words: int = WORDS) -> pd.DataFrame:
+        """Why two records are as far apart as they are, and how likely that makes a match: what each field, word and step adds.
+
+        Args:
+            left, right: ids of records of the corpus, or records as for :meth:`nearest`, one each.
+            words: of a field that are listed; the others are summed.
+
+        Returns:
+            The rows of :func:`pipeline.explaining.frame`: contributions of part ``field`` sum to the squared distance.
+
+        Raises:
+            DataError: as :meth:`explanation`.
+        """
+        return frame(self.explanation(left, right, words=words, lessons=0))
+
+    def explanation(self, left: Any, right: Any, *, words: int = WORDS, lessons: int = LESSONS) -> Explanation:
+        """The same in full, with the ``lessons`` labelled pairs of either label that the model judges for the same reasons.
+
+        Raises:
+            DataError: an id is not in the corpus, a record has nothing to compare, or the index keeps no texts and an id was given.
+        """
+        sides = [self._one(each) for each in (left, right)]
+        [found] = explain_pairs(
+            self.encoder,
+            pa.concat_tables(sides).combine_chunks(),
+            np.array([0]),
+            np.array([1]),
+            words=words,
+            lessons=lessons,
+        )
+        found = replace(found, left_id=_id_or_none(left), right_id=_id_or_none(right))
+
+        def look_up(record_id: str) -> dict[str, str | None] | None:
+            texts = self._of_id(record_id)
+            return None if texts is None else texts.to_pylist()[0]
+
+        return with_lessons(found, look_up)
+
+    def _one(self, record: Any) -> pa.Table:
+        """The texts of one record, given as it is or by its id."""
+        if not isinstance(record, str):
+            table = self._table(record)
+            if table.num_rows != 1:
+                raise DataError(f"{table.num_rows} records came as one side of a pair: give a record, or the id of one")
+            return table
+        if not self.corpus.contents.shards:
+            raise DataError(
+                "this index keeps no texts, as its model has no verifier: give records instead of their ids"
+            )
+        texts = self._of_id(record)
+        if texts is None:
+            raise DataError(
+                f"the index has no record '{record}' with anything to compare: give the id of one, or a record"
+            )
+        return texts
+
+    def _of_id(self, record_id: str) -> pa.Table | None:
+        place = pc.index(self.corpus.ids, record_id).as_py()
+        row = self.corpus.rows[place] if place >= 0 else -1
+        return self.corpus.contents.take(np.array([row])) if row >= 0 and self.corpus.contents.shards else None
+
     def _table(self, records: Any) -> pa.Table:
         """Records as text columns in the schema's order; a field that is left out is missing."""
         table = as_table([records] if isinstance(records, Mapping) and not _is_columns(records) else records)
@@ -159,6 +225,10 @@ class Matcher:
                 "is_match": judgement.is_match[hit],
             }
         )
+
+
+def _id_or_none(record: Any) -> str | None:
+    return record if isinstance(record, str) else None
 
 
 def _is_columns(records: Mapping[str, Any]) -> bool:

@@ -14,6 +14,8 @@ from siamese.calibration import Calibration
 from siamese.distances import Energy, distance
 from siamese.errors import ArtifactError
 from siamese.folders import Place, check_manifest, local_folder, new_folder, read_json, write_json, write_manifest
+from siamese.lessons import FILES as LESSONS
+from siamese.lessons import Lessons
 from siamese.schema import Schema, as_table
 from siamese.settings import TrainingConfig
 from siamese.towers import TOWERS, Tower, build_tower
@@ -47,6 +49,7 @@ class SiameseEncoder:
         metrics: what was measured in training and calibration, for people.
         fingerprint: sha256 over the saved files; "" before it is saved.
         verifier: the second look at candidates; None: the distance alone decides.
+        lessons: labelled pairs to show beside others; None: it keeps none.
     """
 
     tower: Tower
@@ -57,6 +60,7 @@ class SiameseEncoder:
     metrics: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     verifier: Verifier | None = None
+    lessons: Lessons | None = None
 
     @property
     def schema(self) -> Schema:
@@ -121,8 +125,10 @@ class SiameseEncoder:
             write_json(folder / METRICS, self.metrics)
             if self.verifier is not None:
                 self.verifier.save(folder / VERIFIER)
+            if self.lessons is not None:
+                self.lessons.save(folder)
             manifest = write_manifest(
-                folder, "model", {"settings": description["training"]}, unsigned=frozenset({METRICS})
+                folder, "model", {"settings": description["training"]}, unsigned=frozenset({METRICS, *LESSONS})
             )
         self.fingerprint = manifest["fingerprint"]
 
@@ -156,9 +162,11 @@ class SiameseEncoder:
             training = TrainingConfig.model_validate(description["training"])
             energy, margin = Energy(description["energy"]), float(description["margin"])
             verifier = Verifier.load(folder / VERIFIER, tower.schema) if (folder / VERIFIER).is_dir() else None
+            lessons = Lessons.load(folder)
         except (KeyError, TypeError, ValueError, RuntimeError, ValidationError, SafetensorError) as error:
             raise ArtifactError(
                 f"the model '{folder}' does not fit together ({type(error).__name__}: {error}): train it again"
             ) from error
         metrics = read_json(folder / METRICS)
-        return cls(tower.eval(), energy, margin, calibration, training, metrics, manifest["fingerprint"], verifier)
+        fingerprint = manifest["fingerprint"]
+        return cls(tower.eval(), energy, margin, calibration, training, metrics, fingerprint, verifier, lessons)

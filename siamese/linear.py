@@ -45,6 +45,13 @@ class Linear:
         # Not @, whose last digits depend on where a row stands: a pair has the same odds in whatever company.
         return np.einsum("mf,f->m", filled, self.slope) + self.intercept
 
+    def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(m, f + 1) what each feature adds to the log-odds beside what its usual value would, and last the log-odds of the usual values:
+        the medians of the training pairs, which also stand for NaN."""
+        usual = float(self.fill @ self.slope + self.intercept[0])
+        apart = np.where(np.isnan(features), 0.0, features - self.fill) * self.slope
+        return np.column_stack([apart, np.full(len(features), usual)])
+
     def tensors(self) -> dict[str, NDArray]:
         return {"fill": self.fill, "slope": self.slope, "intercept": self.intercept}
 

@@ -28,6 +28,9 @@ class TrainingConfig(BaseModel):
     )
     mined_per_record: int = Field(5, ge=1)  # nearest records of other entities that become imposites, for each record
     verifier: Literal["trees", "none"] = "trees"  # the second look at candidates; none: the distance alone decides
+    lessons: int = Field(
+        2000, ge=0
+    )  # labelled pairs whose ids a model keeps, for explanations: see siamese.lessons; 0: none
     seed: int = Field(0, ge=0)
     device: str = "auto"  # auto: CUDA where there is one; else a torch device
 

@@ -50,6 +50,7 @@ def test_training_beats_the_untrained_tower(job):
 def test_folders_hold_what_the_contract_says(job):
     assert {path.name for path in (job / "model").iterdir()} == {
         "encoder.json", "weights.safetensors", "calibration.json", "metrics.json", "manifest.json", "verifier",
+        "lessons.json", "lessons.safetensors",
     }  # fmt: skip
     assert {path.name for path in (job / "model" / "verifier").iterdir()} == {
         "words.safetensors", "trees.txt", "random-trees.txt", "verifier.json",
