@@ -35,13 +35,15 @@ class Bonds:
         return self.take(label[self.left] == label[self.right])
 
     def save(self, path: Path) -> None:
-        columns = (self.left, self.right, self.probability, self.is_match)
-        save_array(path, np.rec.fromarrays(columns, names="left,right,probability,is_match"))
+        table = np.empty(len(self), [(name, column.dtype) for name, column in vars(self).items()])
+        for name, column in vars(self).items():
+            table[name] = column
+        save_array(path, table)
 
     @classmethod
     def load(cls, path: Path) -> "Bonds":
         table = np.load(path, mmap_mode="r")
-        return cls(*(np.ascontiguousarray(table[name]) for name in ("left", "right", "probability", "is_match")))
+        return cls(*(np.ascontiguousarray(table[name]) for name in table.dtype.names))
 
     def cohesion(self, label: NDArray[np.int64], copies: NDArray[np.int64], equal: float) -> NDArray[np.float64]:
         """(labels,) mean probability over all pairs of records with a label; a pair that is no candidate counts as 0; NaN without pairs.

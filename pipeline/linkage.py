@@ -45,8 +45,8 @@ def _merge_in_rounds(n: int, bonds: Bonds) -> NDArray[np.int64]:
     merges, random = [], np.random.default_rng(0)
     while len(one):
         if 4 * len(one) < len(row):  # most groups are done
-            left, ends = np.unique(np.concatenate([one, other]), return_inverse=True)
-            row, size, (one, other) = row[left], size[left], np.split(ends, 2)
+            going_on, ends = np.unique(np.concatenate([one, other]), return_inverse=True)
+            row, size, (one, other) = row[going_on], size[going_on], np.split(ends, 2)
         mean = total / (size[one] * size[other])
         nearest = _greatest(mean, one, other, len(row))
         grows = nearest >= TOGETHER  # another group never merges again, whatever the others do
@@ -61,7 +61,8 @@ def _merge_in_rounds(n: int, bonds: Bonds) -> NDArray[np.int64]:
         into = np.arange(len(row))
         into[other[merged]] = one[merged]
         one, other, total = _relabelled(into, one, other, total)
-    return components(*np.concatenate([np.empty((2, 0), np.int64), *merges], axis=1), n)
+    left, right = np.concatenate([np.empty((2, 0), np.int64), *merges], axis=1)
+    return components(left, right, n)
 
 
 def _greatest(values: NDArray, one: NDArray[np.int64], other: NDArray[np.int64], n: int) -> NDArray:

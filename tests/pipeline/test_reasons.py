@@ -1,6 +1,6 @@
 """What clusters, parted components and dropped records say of themselves, against naive loops and networkx."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import networkx as nx
 import numpy as np
@@ -52,13 +52,13 @@ def test_each_dropped_record_has_the_strongest_path_to_the_one_that_stands_for_i
         path = list(row.path)
         assert path[0] == row.record_id and path[-1] == row.kept_record_id
         assert len(path) == row.links + 1 == len(set(path))
-        along = [graph[one][other]["weight"] for one, other in zip(path, path[1:], strict=False)]
+        along = [graph[one][other]["weight"] for one, other in pairwise(path)]
         assert list(row.path_probabilities) == along and row.weakest_link == min(along)
         members = clusters.index[clusters["cluster_id"] == row.cluster_id]
         assert set(path) <= set(members)
         strongest = nx.maximum_spanning_tree(graph.subgraph(members))
         best = nx.shortest_path(strongest, row.record_id, row.kept_record_id)
-        assert row.weakest_link == min(strongest[a][b]["weight"] for a, b in zip(best, best[1:], strict=False))
+        assert row.weakest_link == min(strongest[a][b]["weight"] for a, b in pairwise(best))
     assert said["dropped"] == {
         "tied_directly": (table["links"] == 1).sum(),
         "tied_through_others": (table["links"] > 1).sum(),

@@ -1,5 +1,7 @@
 """Strongest paths: against networkx, and what goes first among equals."""
 
+import itertools
+
 import networkx as nx
 import numpy as np
 from hypothesis import given, settings
@@ -44,9 +46,9 @@ def test_no_path_has_a_stronger_weakest_link(seed, n, density, ties):
         for row in tree:
             found = path(forest, row)
             assert found[-1] == root and len(found) - 1 == forest.links[row]
-            along = [graph[a][b]["weight"] for a, b in zip(found, found[1:], strict=False)]
+            along = [graph[a][b]["weight"] for a, b in itertools.pairwise(found)]
             best = nx.shortest_path(strongest, row, root)
-            expected = min((strongest[a][b]["weight"] for a, b in zip(best, best[1:], strict=False)), default=1.0)
+            expected = min((strongest[a][b]["weight"] for a, b in itertools.pairwise(best)), default=1.0)
             assert forest.weakest[row] == min(along, default=1.0) == expected
             assert np.isnan(forest.probability[row]) if row == root else forest.probability[row] == along[0]
 
