@@ -11,6 +11,8 @@ from pipeline import proposing, stages
 from pipeline.decision import Threshold
 from pipeline.records import Records
 from pipeline.resuming import job_folder, job_key
+from pipeline.rules import GoldenRules
+from pipeline.survivorship import check_rules
 from siamese.folders import check_writable, local_folder, write_manifest
 
 
@@ -28,6 +30,7 @@ def dedupe(
     truth: str | None = None,
     exact: bool = False,
     id_column: str = "record_id",
+    golden: GoldenRules | None = None,
 ) -> dict[str, Any]:
     """Find the duplicates of a corpus; gives the summary that is also in ``summary.json``.
 
@@ -43,12 +46,16 @@ def dedupe(
         truth: file of all true pairs, to measure the run against.
         exact: compare every record with every other: slow, and loses nothing.
         id_column: the records' id.
+        golden: which record of a cluster gives each field of its golden record; the value that most have unless given.
 
     Raises:
         SiameseError: the input does not do, or ``out`` cannot be written.
     """
     threshold = Threshold(max_distance, min_precision, min_recall, confidence, verifier)
-    return run_job("dedupe", model, records, None, out, threshold, truth, exact, id_column, one_to_one=False)
+    rules = golden or GoldenRules()
+    return run_job(
+        "dedupe", model, records, None, out, threshold, truth, exact, id_column, one_to_one=False, rules=rules
+    )
 
 
 def run_job(
@@ -63,8 +70,9 @@ def run_job(
     id_column: str,
     *,
     one_to_one: bool,
+    rules: GoldenRules | None = None,
 ) -> dict[str, Any]:
-    """The stages of a run, which dedupe and link share; ``right`` is the second corpus of a link.
+    """The stages of a run, which dedupe and link share; ``right`` is the second corpus of a link, which has no golden records.
 
     A run of the same that was killed is gone on with.
     """
@@ -74,8 +82,11 @@ def run_job(
     encoder = stages.load_encoder(model)
     judge = threshold.judge(encoder)  # a threshold that cannot be had is refused before any work
     sources = [Records.open(path, id_column) for path in (left, right) if path is not None]
+    if rules is not None:
+        check_rules(sources[0], rules)
     inputs = [inputs_of(source) for source in sources]
     settings = {**asdict(threshold), "one_to_one": one_to_one, "exact": exact, "id_column": id_column}
+    settings |= {"golden": rules.model_dump(mode="json")} if rules is not None else {}
     asked = {"kind": kind, "model": encoder.fingerprint, "inputs": inputs, "settings": settings, "truth": truth}
     with job_folder(out, job_key(asked)) as (run, work):
         embedded = [
@@ -88,6 +99,7 @@ def run_job(
         scored = stage_tasks.fan_out(stage_tasks.score_block, gathered["blocks"], model, work, threshold)
         matched = stage_tasks.match(model, run, work, threshold, one_to_one)
         clustered = stage_tasks.cluster(model, run, work, sources[0], one_to_one)
+        golden = stage_tasks.golden(run, work, sources[0], rules) if rules is not None else None
         evaluation = stage_tasks.evaluate(model, run, truth, work, threshold) if truth else None
         done = {
             "embed": embedded[0],
@@ -101,6 +113,8 @@ def run_job(
         }
         if right is None:
             del done["embed right"]
+        if golden is not None:
+            done["golden"] = golden
         summary = {
             "kind": kind,
             "records": embedded[0]["records"]
@@ -110,6 +124,7 @@ def run_job(
             "empty_records": sum(each["empty_records"] for each in embedded),
             **_figures(matched),
             **_figures(clustered),
+            **_figures(golden or {}),
             "margin": encoder.margin,
             "energy": encoder.energy.value,
             "calibration": judge.calibration.summary(),

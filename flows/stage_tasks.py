@@ -12,6 +12,7 @@ from pipeline import stages
 from pipeline.decision import Threshold
 from pipeline.records import Records
 from pipeline.resuming import once
+from pipeline.rules import GoldenRules
 
 
 def _storage_fault(_task: Any, _run: Any, state: Any) -> bool:
@@ -73,6 +74,11 @@ def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one: b
 @task(**_RETRIES)
 def cluster(model: str, run: Path, work: Path, records: Records, one_to_one: bool) -> dict[str, Any]:
     return _once(work, "cluster", stages.cluster, model, run, work, records, one_to_one)
+
+
+@task(**_RETRIES)
+def golden(run: Path, work: Path, records: Records, rules: GoldenRules) -> dict[str, Any]:
+    return _once(work, "golden", stages.golden, run, records, rules)
 
 
 @task(**_RETRIES)

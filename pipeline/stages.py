@@ -32,6 +32,8 @@ from pipeline.matching import PairWriter
 from pipeline.reasons import Reasons
 from pipeline.records import Records
 from pipeline.report import pick_examples, write_report
+from pipeline.rules import GoldenRules
+from pipeline.survivorship import write_golden
 from siamese.encoder import SiameseEncoder
 from siamese.errors import ArtifactError
 from siamese.folders import Place, check_manifest, edited_folder, local_folder, read_json, write_json, write_manifest
@@ -204,6 +206,11 @@ def cluster(model: str, run: Path, work: Path, records: Records, one_to_one_only
         "largest_cluster": int(clusters.size.max()),
         **reasons,
     }
+
+
+def golden(run: Path, records: Records, rules: GoldenRules) -> dict[str, Any]:
+    """Write ``golden.parquet`` and ``lineage.parquet``."""
+    return write_golden(run, records, rules)
 
 
 def _write_unique(records: Records, kept: np.ndarray, path: Path) -> None:

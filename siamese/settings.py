@@ -37,10 +37,7 @@ def explain(error: ValidationError) -> str:
     problems = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"]) or "settings"
-        message = (
-            "is not a setting"
-            if problem["type"] == "extra_forbidden"
-            else problem["msg"][:1].lower() + problem["msg"][1:]
-        )
+        said = problem["msg"].removeprefix("Value error, ")
+        message = "is not a setting" if problem["type"] == "extra_forbidden" else said[:1].lower() + said[1:]
         problems.append(f"'{where}' {message}, got {problem['input']!r}")
     return "; ".join(problems)

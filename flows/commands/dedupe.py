@@ -1,5 +1,6 @@
 """Command ``siamese dedupe``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,6 +33,9 @@ def dedupe(
     verifier: Verifier = None,
     truth: Truth = None,
     exact: Exact = False,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML or JSON: [golden], which record gives each field of a golden record.")
+    ] = None,
     runner: Runner = "threads",
     workers: Workers = None,
     address: Address = None,
@@ -39,6 +43,7 @@ def dedupe(
     as_json: Json = False,
 ) -> None:
     """Find every duplicate in a corpus."""
+    from flows import config as configs
     from flows import show
 
     result = run_flow(
@@ -55,5 +60,6 @@ def dedupe(
         truth=truth,
         exact=exact,
         id_column=id_column,
+        golden=configs.read(config).golden,
     )
     answer(result, as_json, lambda summary: show.run(summary, out))
