@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -74,6 +75,19 @@ def write_dropped(path: Path, corpus: Corpus, clusters: Clusters, forest: Forest
             block = table.slice(some[0], len(some))
             writer.write_table(pa.table([*block.columns, names, probabilities], schema=SCHEMA))
     return table
+
+
+def least_sure(path: Path, table: pa.Table, n: int = 20) -> list[dict[str, Any]]:
+    """Rows of ``dropped.parquet`` with the weakest links, the weakest first, in file order where they are equal.
+
+    Args:
+        table: what :func:`write_dropped` gave.
+    """
+    order = np.argsort(table["weakest_link"].to_numpy(), kind="stable")[:n]
+    ids = table["record_id"].take(pa.array(order)).to_pylist()
+    found = pq.read_table(path, filters=[("record_id", "in", ids)]) if ids else table
+    rows = {row["record_id"]: row for row in found.to_pylist()}
+    return [rows[name] for name in ids]
 
 
 def _walk(forest: Forest, row: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], int, NDArray[np.int64]]]:

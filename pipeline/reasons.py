@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.bonds import Bonds
 from pipeline.clustering import Clusters, label_records, number
-from pipeline.dropped import DROPPED, write_dropped
+from pipeline.dropped import DROPPED, least_sure, write_dropped
 from pipeline.embedding import Corpus
 from pipeline.linkage import split_loose
 from pipeline.parting import Parting
@@ -84,6 +84,7 @@ class Reasons:
                 "tied_through_others": int((links > 1).sum()),
                 "longest_path": int(links.max(initial=0)),
                 "weakest_link": float(dropped["weakest_link"].to_numpy().min()) if len(links) else None,
+                "least_sure": least_sure(run / DROPPED, dropped),
             },
         }
         return columns, figures

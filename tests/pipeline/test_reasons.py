@@ -59,6 +59,10 @@ def test_each_dropped_record_has_the_strongest_path_to_the_one_that_stands_for_i
         strongest = nx.maximum_spanning_tree(graph.subgraph(members))
         best = nx.shortest_path(strongest, row.record_id, row.kept_record_id)
         assert row.weakest_link == min(strongest[a][b]["weight"] for a, b in pairwise(best))
+    least_sure = said["dropped"].pop("least_sure")
+    by_strength = table.sort_values("weakest_link", kind="stable")
+    assert [row["record_id"] for row in least_sure] == by_strength["record_id"].tolist()[:20]
+    assert [row["path"] for row in least_sure] == [list(path) for path in by_strength["path"][:20]]
     assert said["dropped"] == {
         "tied_directly": (table["links"] == 1).sum(),
         "tied_through_others": (table["links"] > 1).sum(),
