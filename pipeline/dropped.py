@@ -32,7 +32,8 @@ BLOCK = 2**20  # ids of paths laid out at once
 def write_dropped(path: Path, corpus: Corpus, clusters: Clusters, forest: Forest, equal: float) -> pa.Table:
     """Write ``dropped.parquet``: a row for each record that is not its cluster's representative, in file order.
 
-    A content on the way stands for its first record. Every pair on a path is in ``pairs.parquet``.
+    A record that holds the same as the one kept is tied to it directly; the others by the strongest path of contents, each of which stands
+    for its first record. Every pair on a path is in ``pairs.parquet``.
 
     Args:
         forest: over the contents, its roots those of the representatives.
@@ -44,36 +45,32 @@ def write_dropped(path: Path, corpus: Corpus, clusters: Clusters, forest: Forest
     record = np.flatnonzero(~clusters.is_representative)
     kept, row = clusters.representative[record], corpus.rows[record]
     same = corpus.rows[kept] == row
-    links = np.where(same, 1, forest.links[row])
-    weakest = np.where(same, equal, forest.weakest[row])
-    ids, members, offsets = corpus.ids, *corpus.members
     heads = {
-        "record_id": ids.take(pa.array(record)),
-        "kept_record_id": ids.take(pa.array(kept)),
+        "record_id": corpus.ids.take(pa.array(record)),
+        "kept_record_id": corpus.ids.take(pa.array(kept)),
         "cluster_id": clusters.cluster_id[record],
-        "links": links,
-        "weakest_link": weakest,
+        "links": np.where(same, 1, forest.links[row]),
+        "weakest_link": np.where(same, equal, forest.weakest[row]),
     }
     table = pa.table(heads, schema=pa.schema([SCHEMA.field(name) for name in heads]))
+    first = corpus.members[0][corpus.members[1][:-1]]  # record of each content
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-        for some in blocks_by_sum(links + 1, BLOCK):
-            ends = np.cumsum(links[some])
-            starts = ends - links[some]
-            steps, strength = np.empty(ends[-1] + len(some), np.int64), np.empty(ends[-1])
-            steps[starts + np.arange(len(some))] = record[some]
-            steps[ends + np.arange(len(some))] = kept[some]
-            strength[starts[same[some]]] = equal
-            for place, at, to in _walk(forest, np.where(same[some], -1, row[some])):
-                strength[starts[place] + at] = forest.probability[to]
-                on_the_way = place[at + 1 < links[some][place]]
-                between = forest.parent[to[at + 1 < links[some][place]]]
-                steps[starts[on_the_way] + on_the_way + at + 1] = members[offsets[between]]
-            names = pa.LargeListArray.from_arrays(
-                np.append(starts + np.arange(len(some)), len(steps)), ids.take(pa.array(steps))
-            )
+        for some in blocks_by_sum(heads["links"] + 1, BLOCK):
+            ends = np.cumsum(heads["links"][some])
+            starts = ends - heads["links"][some]  # of the pairs of each path; it has one record more than pairs
+            place = np.arange(len(some))
+            steps, strength = np.empty(ends[-1] + len(some), np.int64), np.full(ends[-1], equal)
+            steps[starts + place], steps[ends + place] = record[some], kept[some]
+            for on_the_way, taken, content in _walk(forest, np.where(same[some], -1, row[some])):
+                pair = starts[on_the_way] + taken
+                strength[pair] = forest.probability[content]
+                inner = pair + 1 < ends[on_the_way]  # the others are at the record that is kept
+                steps[(pair + on_the_way + 1)[inner]] = first[forest.parent[content[inner]]]
+            names = corpus.ids.take(pa.array(steps))
+            paths = pa.LargeListArray.from_arrays(np.append(starts + place, len(steps)), names)
             probabilities = pa.LargeListArray.from_arrays(np.append(starts, len(strength)), pa.array(strength))
             block = table.slice(some[0], len(some))
-            writer.write_table(pa.table([*block.columns, names, probabilities], schema=SCHEMA))
+            writer.write_table(pa.table([*block.columns, paths, probabilities], schema=SCHEMA))
     return table
 
 
@@ -91,12 +88,11 @@ def least_sure(path: Path, table: pa.Table, n: int = 20) -> list[dict[str, Any]]
 
 
 def _walk(forest: Forest, row: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], int, NDArray[np.int64]]]:
-    """Step by step to the roots: (places of those still on the way, the step, where each of them is); -1 does not set out."""
+    """Step by step to the roots: (places of those still on the way, links taken, the content that each is at); -1 does not set out."""
     place = np.flatnonzero(row >= 0)
-    at = row[place]
-    step = 0
+    content, taken = row[place], 0
     while len(place):
-        yield place, step, at
-        at = forest.parent[at]
-        going = forest.parent[at] >= 0
-        place, at, step = place[going], at[going], step + 1
+        yield place, taken, content
+        content = forest.parent[content]
+        going = forest.parent[content] >= 0
+        place, content, taken = place[going], content[going], taken + 1
