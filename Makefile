@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint typecheck bench bench-accuracy bench-few-labels bench-peers bench-speed clean
+.PHONY: demo test lint typecheck bench bench-accuracy bench-clusters bench-few-labels bench-peers bench-speed clean
 
 demo: .venv/installed ## the whole job on data made from a seed
 	$(BIN)/siamese demo
@@ -16,12 +16,15 @@ lint: .venv/installed-test
 typecheck: .venv/installed-test
 	$(BIN)/mypy
 
-bench: bench-accuracy bench-few-labels bench-peers ## figures on the public benchmarks of ../shared/data
+bench: bench-accuracy bench-clusters bench-few-labels bench-peers ## figures on the public benchmarks of ../shared/data
 	$(BIN)/python benchmarks/verifier_speed.py
 	$(BIN)/python benchmarks/whole_tables.py
 
 bench-accuracy: .venv/installed-bench ## test F1 beside published matchers: half an hour on two cores
 	$(BIN)/python benchmarks/accuracy.py --out benchmarks/results
+
+bench-clusters: .venv/installed-bench ## B-cubed F1 of clusters beside plain components
+	$(BIN)/python benchmarks/clusters.py --seeds 2 --out benchmarks/results
 
 bench-few-labels: .venv/installed-bench ## test F1 against the number of labelled pairs
 	$(BIN)/python benchmarks/few_labels.py --out benchmarks/results

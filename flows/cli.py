@@ -11,6 +11,7 @@ from flows.commands.dedupe import dedupe
 from flows.commands.demo import demo
 from flows.commands.evaluate import evaluate
 from flows.commands.explain import explain
+from flows.commands.export import export
 from flows.commands.index import index
 from flows.commands.link import link
 from flows.commands.patch import patch
@@ -43,6 +44,7 @@ COMMANDS = (  # in the order of --help
     patch,
     update,
     report,
+    export,
     compare,
     verify,
     audit,

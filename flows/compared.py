@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.table import Table
 
-from flows.show import _console, _figures
+from flows.show import _console, figures
 
 SAID = {  # of a fate: what it is called, and in a few words what it means
     "unchanged": ("unchanged", ""),
@@ -22,7 +22,7 @@ SAID = {  # of a fate: what it is called, and in a few words what it means
 def show(result: dict[str, Any]) -> None:
     _console().print(f"[bold]From {result['old']['run']} to {result['new']['run']}[/bold]", soft_wrap=True)
     _console().print(_figures_of(result))
-    _figures("", _pairs(result))
+    figures("", _pairs(result))
     table = Table(title="groups", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in ("", "changes", "old groups", "new groups", "records"):
         table.add_column(name, justify="right" if name else "left")
@@ -33,7 +33,7 @@ def show(result: dict[str, Any]) -> None:
             table.add_row(f"{name}: {meaning}" if meaning else name, *(f"{number:,}" for number in numbers))
     _console().print(table)
     if "out" in result:
-        _figures("", [("page", result["out"])])
+        figures("", [("page", result["out"])])
 
 
 def _figures_of(result: dict[str, Any]) -> Table:

@@ -1,4 +1,4 @@
-"""The config file of ``siamese train``: TOML or JSON with the tables schema, tower and training."""
+"""The config file of ``siamese train`` (tables schema, tower and training) and ``siamese dedupe`` (table golden): TOML or JSON."""
 
 import json
 import tomllib
@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.rules import GoldenRules
 from siamese.errors import SettingsError
 from siamese.settings import TrainingConfig, explain
 
@@ -22,12 +23,15 @@ class JobConfig(BaseModel):
     dim = 128
     [training]
     epochs = 10
+    [golden]                # see pipeline/rules.py
+    default = "most_frequent"
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     columns: dict[str, str] = Field(default_factory=dict, alias="schema")
     tower: dict[str, Any] = {}
     training: dict[str, Any] = {}
+    golden: GoldenRules = GoldenRules()
 
 
 def read(path: Path | None) -> JobConfig:
@@ -44,7 +48,7 @@ def read(path: Path | None) -> JobConfig:
         return JobConfig.model_validate(content)
     except ValidationError as error:
         raise SettingsError(
-            f"'{path}': {explain(error)}; a config has the tables schema, tower and training"
+            f"'{path}': {explain(error)}; a config has the tables schema, tower, training and golden"
         ) from error
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise SettingsError(f"cannot read the config '{path}': {error}") from error

@@ -13,6 +13,8 @@ from pipeline import stages, state
 from pipeline.decision import Threshold
 from pipeline.records import Records
 from pipeline.resuming import job_folder, job_key
+from pipeline.rules import GoldenRules
+from pipeline.survivorship import check_rules
 from siamese.folders import Place, check_manifest, check_writable, local_folder, read_json, write_manifest
 
 
@@ -32,6 +34,7 @@ def dedupe(
     id_column: str = "record_id",
     previous: str | None = None,
     keep_state: bool = False,
+    golden: GoldenRules | None = None,
 ) -> dict[str, Any]:
     """Find the duplicates of a corpus; gives the summary that is also in ``summary.json``.
 
@@ -49,6 +52,7 @@ def dedupe(
         id_column: the records' id.
         previous: run folder, or its URL, whose cluster ids go on: ``changes.parquet`` says what became of them.
         keep_state: keep what ``update`` goes on from, about 2 kB a record.
+        golden: which record of a cluster gives each field of its golden record; the value that most have unless given.
 
     Raises:
         SiameseError: the input does not do, or ``out`` cannot be written.
@@ -66,6 +70,7 @@ def dedupe(
         exact,
         id_column,
         one_to_one=False,
+        rules=golden or GoldenRules(),
         previous=before,
         keep=keep_state,
     )
@@ -83,11 +88,12 @@ def run_job(
     id_column: str,
     *,
     one_to_one: bool,
+    rules: GoldenRules | None = None,
     previous: Path | None = None,
     base: Path | None = None,
     keep: bool = False,
 ) -> dict[str, Any]:
-    """The stages of a run, which dedupe, link and update share; ``right`` is the second corpus of a link.
+    """The stages of a run, which dedupe, link and update share; ``right`` is the second corpus of a link, which has no golden records.
 
     A run of the same that was killed is gone on with.
 
@@ -102,8 +108,11 @@ def run_job(
     encoder = stages.load_encoder(model)
     judge = threshold.judge(encoder)  # a threshold that cannot be had is refused before any work
     sources = [Records.open(path, id_column) for path in (left, right) if path is not None]
+    if rules is not None:
+        check_rules(sources[0], rules)
     inputs = [inputs_of(source) for source in sources]
     settings = {**asdict(threshold), "one_to_one": one_to_one, "exact": exact, "id_column": id_column}
+    settings |= {"golden": rules.model_dump(mode="json")} if rules is not None else {}
     origin = {"previous": origin_of(previous), "updates": origin_of(base)}
     asked: dict[str, Any] = {
         "kind": kind,
@@ -120,8 +129,10 @@ def run_job(
             done = proposals.from_run(model, sources[0], work, threshold, base)
         matched = stage_tasks.match(model, run, work, threshold, one_to_one)
         clustered = stage_tasks.cluster(model, run, work, sources[0], one_to_one, previous)
-        evaluation = stage_tasks.evaluate(model, run, truth, work, threshold) if truth else None
         done |= {"match": matched, "cluster": clustered}
+        if rules is not None:
+            done["golden"] = stage_tasks.golden(run, work, sources[0], rules)
+        evaluation = stage_tasks.evaluate(model, run, truth, work, threshold) if truth else None
         embedded = [done[name] for name in ("embed", "embed right") if name in done]
         summary = {
             "kind": kind,
@@ -132,6 +143,7 @@ def run_job(
             "empty_records": sum(each["empty_records"] for each in embedded),
             **_figures(matched),
             **_figures(clustered),
+            **_figures(done.get("golden", {})),
             "margin": encoder.margin,
             "energy": encoder.energy.value,
             "calibration": judge.calibration.summary(),

@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.table import Table
 
-from flows.show import _console, _figures
+from flows.show import _console, figures
 
 COLUMNS = ("run", "made (UTC)", "records", "pairs", "groups", "precision", "recall", "model", "from")
 
@@ -25,7 +25,7 @@ def show(result: dict[str, Any]) -> None:
         if run["fault"] is not None:
             _console().print(run["fault"], markup=False)
     if result["removed"]:
-        _figures("", [("removed", ", ".join(result["removed"]))])
+        figures("", [("removed", ", ".join(result["removed"]))])
 
 
 def _row(run: dict[str, Any], names: dict[str, str]) -> tuple[str, ...]:

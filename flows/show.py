@@ -12,7 +12,7 @@ def _console() -> Console:
     return Console(highlight=False)
 
 
-def _figures(title: str, rows: list[tuple[str, str]]) -> None:
+def figures(title: str, rows: list[tuple[str, str]]) -> None:
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in rows:
         table.add_row(name, value)
@@ -38,7 +38,7 @@ def trained(result: dict[str, Any]) -> None:
     ]
     if verifier:
         rows.append(("verifier", f"looks at candidates up to {verifier['candidate_distance']:.3f} margins apart"))
-    _figures(f"[bold]Model {result['model']}[/bold]", rows)
+    figures(f"[bold]Model {result['model']}[/bold]", rows)
 
 
 def _with_interval(reliability: dict[str, Any], name: str) -> str:
@@ -47,7 +47,7 @@ def _with_interval(reliability: dict[str, Any], name: str) -> str:
 
 
 def evaluated(result: dict[str, Any]) -> None:
-    _figures(
+    figures(
         f"[bold]{result['split']} pairs[/bold]",
         [
             ("pairs", f"{result['pairs']:,}, {result['matches']:,} of them genuine"),
@@ -72,7 +72,7 @@ def evaluated(result: dict[str, Any]) -> None:
 def scored(result: dict[str, Any]) -> None:
     if "scores" in result:
         return neighbours(pd.DataFrame(result["scores"]))
-    _figures(
+    figures(
         f"[bold]Scores in {result['out']}[/bold]",
         [
             ("pairs", f"{result['pairs']:,}, {result['flagged']:,} of them flagged"),
@@ -83,7 +83,7 @@ def scored(result: dict[str, Any]) -> None:
 
 def indexed(result: dict[str, Any]) -> None:
     embedded, facts = result["stages"]["embed"], result["index"]
-    _figures(
+    figures(
         f"[bold]Index {result['index_folder']}[/bold]",
         [
             ("records", f"{embedded['records']:,}, {embedded['distinct_contents']:,} distinct"),
@@ -107,6 +107,14 @@ def run(summary: dict[str, Any], folder: str, records: str | None = None) -> Non
         ),
         ("groups", f"{summary['clusters']:,}, the largest of {summary['largest_cluster']:,} records"),
     ]
+    if summary.get("golden") and summary["golden"]["merged_cells"]:
+        golden = summary["golden"]
+        rows.append(
+            (
+                "golden records",
+                f"{golden['disputed']:,} cells had different values to choose from, {golden['tied']:,} were decided by a tie",
+            )
+        )
     for promise in summary["promises"]:
         said = f"{promise['what']} of at least {promise['share']:g} with confidence {promise['confidence']:g}"
         rows.append(("promised", f"{said}, if the labelled pairs are like these (certificate.json)"))
@@ -129,7 +137,7 @@ def run(summary: dict[str, Any], folder: str, records: str | None = None) -> Non
             )
         )
     rows.append(("report", f"{folder.rstrip('/')}/report.html"))
-    _figures(f"[bold]{headline(summary)}[/bold]", rows)
+    figures(f"[bold]{headline(summary)}[/bold]", rows)
     if records:
         examples(Path(folder), records)
 
@@ -151,7 +159,7 @@ def verified(result: dict[str, Any]) -> None:
                 f"{said['high']:.3f}, whatever the labels were like",
             )
         )
-    _figures(f"[bold]{result['run']}: the certificate follows from its files[/bold]", rows)
+    figures(f"[bold]{result['run']}: the certificate follows from its files[/bold]", rows)
 
 
 def examples(folder: Path, records: str) -> None:
@@ -195,7 +203,7 @@ def audit_drawn(plan: dict[str, Any]) -> None:
         )
         rows.append(("flagged pairs without an error", f"{needed}, drawn plainly"))
     rows.append(("next", f"write 1 or 0 in the label column, then: siamese audit RUN --judged {plan['out']}"))
-    _figures(f"[bold]Pairs to judge in {plan['out']}[/bold]", rows)
+    figures(f"[bold]Pairs to judge in {plan['out']}[/bold]", rows)
 
 
 AUDITED = {"flagged": "flagged", "written": "written and not flagged", "beyond": "not written"}
@@ -222,7 +230,7 @@ def audited(result: dict[str, Any], run: str) -> None:
     if result["recall_is_of"] == "all pairs":
         rows.append(("recall, of the pairs written", share(result["recall_of_written"], no_recall)))
     rows.append(("kept in", f"{run.rstrip('/')}/audit.json"))
-    _figures(f"[bold]The run {run}, at {sure} confidence[/bold]", rows)
+    figures(f"[bold]The run {run}, at {sure} confidence[/bold]", rows)
 
 
 def neighbours(found: Any) -> None:

@@ -13,6 +13,7 @@ from pipeline.decision import Threshold
 from pipeline.records import Records
 from pipeline.report import headline, markdown
 from pipeline.resuming import once
+from pipeline.rules import GoldenRules
 from pipeline.thresholds import read_thresholds
 
 
@@ -77,6 +78,11 @@ def cluster(
     model: str, run: Path, work: Path, records: Records, one_to_one: bool, previous: Path | None = None
 ) -> dict[str, Any]:
     return _once(work, "cluster", stages.cluster, model, run, work, records, one_to_one, previous)
+
+
+@task(**_RETRIES)
+def golden(run: Path, work: Path, records: Records, rules: GoldenRules) -> dict[str, Any]:
+    return _once(work, "golden", stages.golden, run, records, rules)
 
 
 @task(**_RETRIES)

@@ -9,6 +9,7 @@ from flows.dedupe import run_job
 from flows.runners import local_runner
 from pipeline import stages
 from pipeline.decision import Threshold
+from pipeline.rules import GoldenRules
 from pipeline.state import State
 from siamese.errors import ArtifactError
 from siamese.folders import read_json
@@ -52,6 +53,7 @@ def update(run: str, records: str, out: str, *, model: str | None = None, truth:
         settings["exact"],
         settings["id_column"],
         one_to_one=False,
+        rules=GoldenRules.model_validate(settings["golden"]),
         previous=base,
         base=base,
         keep=True,

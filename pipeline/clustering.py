@@ -7,6 +7,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.embedding import Corpus, Encoder
+from pipeline.rowpairs import blocks_by_sum
+
+BLOCK = 65_536  # records whose embeddings are held at once
 
 
 @dataclass(frozen=True)
@@ -16,15 +19,19 @@ class Clusters:
     Attributes:
         cluster_id: 0, 1, ... by first record.
         size: records in the record's cluster.
-        is_representative: the record nearest to the cluster's mean embedding, which has the least sum of squared distances to the
-            others; the first of equals. One in each cluster.
+        representative: place of the record that stands for the cluster: the one nearest to the cluster's mean embedding,
+            which has the least sum of squared distances to the others; the first of equals.
         distance_to_representative: energy.
     """
 
     cluster_id: NDArray[np.int64]
     size: NDArray[np.int64]
-    is_representative: NDArray[np.bool_]
+    representative: NDArray[np.int64]
     distance_to_representative: NDArray[np.float32]
+
+    @property
+    def is_representative(self) -> NDArray[np.bool_]:
+        return self.representative == np.arange(len(self.representative))
 
     def table(self, ids: pa.Array) -> pa.Table:
         return pa.table(
@@ -38,6 +45,22 @@ class Clusters:
         )
 
 
+def rows_of(corpora: list[Corpus]) -> NDArray[np.int64]:
+    """(n,) row of each record of the corpora end to end; -1 for a record with nothing to compare."""
+    shifts = _shifts(corpora)
+    return np.concatenate([np.where(c.rows < 0, -1, c.rows + shift) for c, shift in zip(corpora, shifts, strict=False)])
+
+
+def number(label: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(n,) number of each record's label, 0, 1, ... by first record, and how many records have it; -1 is a label of its own each time."""
+    alone = label < 0
+    label = np.where(alone, label.max(initial=-1) + np.cumsum(alone), label)
+    _, first, inverse, counts = np.unique(label, return_index=True, return_inverse=True, return_counts=True)
+    by_first = np.empty(len(first), np.int64)
+    by_first[np.argsort(first, kind="stable")] = np.arange(len(first))
+    return by_first[inverse], counts[inverse]
+
+
 def cluster_records(
     encoder: Encoder, corpora: list[Corpus], component: NDArray[np.int64], *, of_records: bool = False
 ) -> Clusters:
@@ -46,32 +69,56 @@ def cluster_records(
     Args:
         component: of the corpora's rows, end to end; of their records, with ``of_records``.
     """
-    shifts = np.cumsum([0] + [len(corpus.embeddings) for corpus in corpora])
-    rows = np.concatenate([np.where(c.rows < 0, -1, c.rows + shift) for c, shift in zip(corpora, shifts, strict=False)])
-    label = component.copy() if of_records else np.where(rows < 0, -1, component[rows] if len(component) else -1)
-    alone = label < 0  # a record with nothing to compare is its own cluster
-    label[alone] = len(component) + np.arange(alone.sum())
-    _, first, inverse, counts = np.unique(label, return_index=True, return_inverse=True, return_counts=True)
-    by_first = np.empty(len(first), np.int64)
-    by_first[np.argsort(first, kind="stable")] = np.arange(len(first))
-    cluster_id, size = by_first[inverse], counts[inverse]
+    shifts, rows = _shifts(corpora), rows_of(corpora)
+    cluster_id, size = number(component if of_records else label_records(component, rows))
 
     representative = np.arange(len(rows))
-    order = np.argsort(cluster_id, kind="stable")
-    starts = np.searchsorted(cluster_id[order], np.arange(len(first)))
-    for cluster in np.unique(cluster_id[size > 1]):
-        members = order[starts[cluster] : starts[cluster] + size[order[starts[cluster]]]]
-        vectors = _vectors(corpora, shifts, rows[members])
-        apart = np.square(vectors - vectors.mean(axis=0, dtype=np.float64)).sum(axis=1).round(9)
-        representative[members] = members[np.argmin(apart)]
+    members = np.flatnonzero(size > 1)
+    members = members[np.argsort(cluster_id[members], kind="stable")]
+    starts = np.flatnonzero(np.append(True, np.diff(cluster_id[members]) != 0)[: len(members)])
+    sizes = np.diff(np.append(starts, len(members)))
+    for some in blocks_by_sum(sizes, BLOCK):
+        here = slice(starts[some[0]], starts[some[-1]] + sizes[some[-1]])
+        apart = _apart(corpora, shifts, rows[members[here]], sizes[some])
+        offsets = starts[some] - starts[some[0]]
+        is_least = apart == np.repeat(np.minimum.reduceat(apart, offsets), sizes[some])
+        places = np.where(is_least, np.arange(len(apart)), len(apart))
+        nearest = members[here][np.minimum.reduceat(places, offsets)]
+        representative[members[here]] = np.repeat(nearest, sizes[some])
 
     distances = np.zeros(len(rows), np.float32)
     others = np.flatnonzero(representative != np.arange(len(rows)))
-    for start in range(0, len(others), 65_536):
-        some = others[start : start + 65_536]
-        left, right = _vectors(corpora, shifts, rows[some]), _vectors(corpora, shifts, rows[representative[some]])
-        distances[some] = encoder.energies(left, right)
-    return Clusters(cluster_id, size, representative == np.arange(len(rows)), distances)
+    for start in range(0, len(others), BLOCK):
+        block = others[start : start + BLOCK]
+        left, right = _vectors(corpora, shifts, rows[block]), _vectors(corpora, shifts, rows[representative[block]])
+        distances[block] = encoder.energies(left, right)
+    return Clusters(cluster_id, size, representative, distances)
+
+
+def label_records(label: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) label of each record's row; -1 for a record without one, which is a cluster of its own."""
+    return np.where(rows < 0, -1, label[rows] if len(label) else -1)
+
+
+def _apart(
+    corpora: list[Corpus], shifts: NDArray[np.int64], rows: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(m,) squared distance of each row to the mean of its cluster, to nine digits; clusters lie one after the other."""
+    cluster = np.repeat(np.arange(len(sizes)), sizes)
+    means, apart = np.zeros((len(sizes), corpora[0].embeddings.dim)), np.empty(len(rows))
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(rows), BLOCK)]
+    for block in blocks:  # more than one where one cluster has more than a block
+        first = np.flatnonzero(np.append(True, np.diff(cluster[block]) != 0))
+        sums = np.add.reduceat(_vectors(corpora, shifts, rows[block]), first, axis=0, dtype=np.float64)
+        means[cluster[block][first]] += sums
+    means /= sizes[:, None]
+    for block in blocks:
+        apart[block] = np.square(_vectors(corpora, shifts, rows[block]) - means[cluster[block]]).sum(axis=1)
+    return apart.round(9)
+
+
+def _shifts(corpora: list[Corpus]) -> NDArray[np.int64]:
+    return np.cumsum([0] + [len(corpus.embeddings) for corpus in corpora])
 
 
 def _vectors(corpora: list[Corpus], shifts: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.decision import ZONES, Judgement
 from pipeline.embedding import Corpus, Encoder
-from pipeline.rowpairs import RowPairs
+from pipeline.rowpairs import RowPairs, blocks_by_sum
 
 PAIRS = "pairs.parquet"
 EXPAND_PAIRS = 2**20  # pairs of records laid out at once
@@ -38,7 +38,7 @@ def record_pairs(pairs: RowPairs, left: Corpus, right: Corpus) -> Iterator[tuple
     (left_records, left_offsets), (right_records, right_offsets) = left.members, right.members
     right_count = np.diff(right_offsets)[pairs.right]
     counts = np.diff(left_offsets)[pairs.left] * right_count
-    for some in _blocks_by_sum(counts, EXPAND_PAIRS):
+    for some in blocks_by_sum(counts, EXPAND_PAIRS):
         pair = np.repeat(some, counts[some])
         within = np.arange(len(pair)) - np.repeat(np.cumsum(counts[some]) - counts[some], counts[some])
         records_left = left_records[left_offsets[pairs.left[pair]] + within // right_count[pair]]
@@ -100,15 +100,18 @@ class PairWriter:
     def write_equal_contents(self, probability: float) -> None:
         """All pairs of records with the same content: they are not searched for, their distance is 0, and they are matches."""
         records, offsets = self.left.members
-        sizes = np.diff(offsets)
-        for row in np.flatnonzero(sizes > 1):
-            members = records[offsets[row] : offsets[row + 1]]
-            for position in _blocks_by_sum(np.arange(len(members)), EXPAND_PAIRS):
-                right = np.repeat(position, position)  # record p pairs with the p before it
-                left = np.arange(len(right)) - np.repeat(np.cumsum(position) - position, position)
-                equal = RowPairs(members[left], members[right], np.zeros(len(left), np.float32))
-                n = len(left)
-                self._write_block(equal, Judgement(np.full(n, np.nan), np.full(n, probability), np.ones(n, bool)))
+        counts = np.diff(offsets) * (np.diff(offsets) - 1) // 2
+        ends = np.cumsum(counts)
+        for start in range(0, int(counts.sum()), EXPAND_PAIRS):
+            pair = np.arange(start, min(start + EXPAND_PAIRS, ends[-1]))
+            row = np.searchsorted(ends, pair, side="right")
+            pair -= ends[row] - counts[row]
+            # Record p of a content pairs with the p before it, from pair p (p - 1) / 2 on.
+            later = ((1 + np.sqrt(1 + 8 * pair)) / 2).astype(np.int64)
+            earlier = pair - later * (later - 1) // 2
+            n = len(pair)
+            equal = RowPairs(records[offsets[row] + earlier], records[offsets[row] + later], np.zeros(n, np.float32))
+            self._write_block(equal, Judgement(np.full(n, np.nan), np.full(n, probability), np.ones(n, bool)))
 
     def write_records(self, pairs: RowPairs, judgement: Judgement) -> None:
         """Pairs that name records, not rows."""
@@ -124,11 +127,3 @@ class PairWriter:
         self.matches += int(judgement.is_match.sum())
         self.review += int((judgement.zone == ZONES.index("review")).sum())
         self.expected += float(judgement.probability[judgement.is_match].sum())
-
-
-def _blocks_by_sum(counts: NDArray[np.int64], limit: int) -> Iterator[NDArray[np.int64]]:
-    """Positions in runs whose counts add up to about ``limit``."""
-    if len(counts) == 0:
-        return
-    block = (np.cumsum(counts) - counts) // limit
-    yield from np.split(np.arange(len(counts)), np.flatnonzero(np.diff(block)) + 1)

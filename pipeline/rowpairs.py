@@ -1,6 +1,6 @@
 """Row pairs: pairs of distinct contents, as rows of embeddings, with their distances."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,3 +39,11 @@ class RowPairs:
         left, right = left[order], right[order]
         fresh = np.append(True, (left[1:] != left[:-1]) | (right[1:] != right[:-1]))[: len(left)]
         return RowPairs(left[fresh], right[fresh], self.distances[order[fresh]])
+
+
+def blocks_by_sum(counts: NDArray[np.int64], limit: int) -> Iterator[NDArray[np.int64]]:
+    """Positions in runs whose counts add up to about ``limit``."""
+    if len(counts) == 0:
+        return
+    block = (np.cumsum(counts) - counts) // limit
+    yield from np.split(np.arange(len(counts)), np.flatnonzero(np.diff(block)) + 1)

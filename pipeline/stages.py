@@ -18,6 +18,7 @@ import torch
 
 from pipeline import embedding, proposing
 from pipeline.assignment import expected_right, of_winners, one_to_one
+from pipeline.bonds import Bonds
 from pipeline.candidates import Candidates
 from pipeline.certificate import Certificate
 from pipeline.clustering import cluster_records
@@ -28,12 +29,14 @@ from pipeline.evaluation import evaluate_run, where_lost
 from pipeline.fields import Fields, fields_of
 from pipeline.identity import NEXT_ID, carry_ids
 from pipeline.index import IndexKind, VectorIndex
-from pipeline.linkage import split_loose
 from pipeline.matching import PairWriter
+from pipeline.reasons import Reasons
 from pipeline.records import Records
 from pipeline.report import headline as headline
 from pipeline.report import write_report
+from pipeline.rules import GoldenRules
 from pipeline.runfiles import CLUSTERS
+from pipeline.survivorship import write_golden
 from pipeline.thresholds import Truth, write_thresholds
 from siamese.encoder import SiameseEncoder
 from siamese.errors import ArtifactError
@@ -153,14 +156,17 @@ def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_on
     sizes = [len(c.ids if worth is not None else c.embeddings) for c in (left_corpus, right_corpus) if c is not None]
     left_rows, right_rows = candidates.pairs.left, candidates.pairs.right + sum(sizes[:-1])
     tied = judgement.is_match
-    group, parted = components(left_rows[tied], right_rows[tied], sum(sizes)), 0
+    group = components(left_rows[tied], right_rows[tied], sum(sizes))
+    equal = float(encoder.calibration.probability(0.0, decision.imposite_weight))  # of records with the same content
     if right_corpus is None:  # across two corpora, pairs of one side are no candidates
-        group, parted = split_loose(group, left_rows, right_rows, judgement.probability, tied)
+        reasons = Reasons.of(group, Bonds(left_rows, right_rows, judgement.probability, tied), equal)
+        reasons.save(work)
+        group = reasons.group
         if threshold.is_free:  # else what was asked for is of pairs one by one
             judgement = replace(judgement, is_match=tied & (group[left_rows] == group[right_rows]))
     with PairWriter(run, encoder, left_corpus, right_corpus) as writer:
         if right_corpus is None:
-            writer.write_equal_contents(float(encoder.calibration.probability(0.0, decision.imposite_weight)))
+            writer.write_equal_contents(equal)
         if worth is not None:
             writer.write_records(candidates.pairs, judgement)
         else:
@@ -175,7 +181,6 @@ def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_on
         "review": writer.review,
         "expected_precision": writer.expected / writer.matches if writer.matches else None,
         "looked_at": candidates.looked_at,
-        "parted_components": parted,
         **decision.describe(judge),
         **certificate.headline(),
     }
@@ -184,7 +189,8 @@ def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_on
 def cluster(
     model: str, run: Path, work: Path, records: Records, one_to_one_only: bool = False, previous: Path | None = None
 ) -> dict[str, Any]:
-    """Write ``clusters.parquet`` and, for one corpus, ``unique.parquet``; with a previous run, whose ids go on, ``changes.parquet`` too."""
+    """Write ``clusters.parquet`` and, for one corpus, ``unique.parquet``, ``dropped.parquet`` and ``parted.parquet``; with a previous run,
+    whose ids go on, ``changes.parquet`` too."""
     encoder = load_encoder(model)
     sides = proposing.Sides(encoder, work)
     right, corpora = sides.right, [each for each in (sides.left, sides.right) if each is not None]
@@ -196,15 +202,26 @@ def cluster(
     identities: dict[str, Any] = {NEXT_ID: int(clusters.cluster_id.max(initial=-1)) + 1}
     if previous is not None:
         table, identities = carry_ids(table, previous, run)
-    pq.write_table(table, run / CLUSTERS, compression="zstd")
+        clusters = replace(clusters, cluster_id=table["cluster_id"].to_numpy())
+    reasons: dict[str, Any] = {}
     if right is None:
+        columns, reasons = Reasons.load(work).write(run, sides.left, clusters)
+        for name, column in columns.items():
+            table = table.append_column(name, column)
         _write_unique(records, clusters.is_representative, run / UNIQUE)
+    pq.write_table(table, run / CLUSTERS, compression="zstd")
     return {
         "clusters": int((clusters.is_representative & (clusters.size > 1)).sum()),
         "duplicates": int((~clusters.is_representative).sum()),
         "largest_cluster": int(clusters.size.max()),
         **identities,
+        **reasons,
     }
+
+
+def golden(run: Path, records: Records, rules: GoldenRules) -> dict[str, Any]:
+    """Write ``golden.parquet`` and ``lineage.parquet``."""
+    return write_golden(run, records, rules)
 
 
 def _write_unique(records: Records, kept: np.ndarray, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Command ``siamese dedupe``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,6 +33,9 @@ def dedupe(
     verifier: Verifier = None,
     truth: Truth = None,
     exact: Exact = False,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML or JSON: [golden], which record gives each field of a golden record.")
+    ] = None,
     runner: Runner = "threads",
     workers: Workers = None,
     address: Address = None,
@@ -41,6 +45,7 @@ def dedupe(
     as_json: Json = False,
 ) -> None:
     """Find every duplicate in a corpus."""
+    from flows import config as configs
     from flows import show
 
     result = run_flow(
@@ -59,5 +64,6 @@ def dedupe(
         id_column=id_column,
         previous=previous,
         keep_state=keep_state,
+        golden=configs.read(config).golden,
     )
     answer(result, as_json, lambda summary: show.run(summary, out))

@@ -23,11 +23,11 @@ def patch(
     """Apply what was added, edited and deleted to a file of records, for siamese update."""
     if changed is None and deleted is None:
         raise SettingsError("nothing is to be changed: give --changed FILE, --deleted FILE or both")
-    from flows.show import _figures
+    from flows.show import figures
     from pipeline.patching import patch_records
     from pipeline.records import Records
 
     delta, gone = (None if path is None else Records.open(path, id_column) for path in (changed, deleted))
     result = {**patch_records(Records.open(records, id_column), delta, gone, out).to_dict(), "out": str(out)}
     rows = [(name.replace("_", " "), f"{value:,}") for name, value in result.items() if isinstance(value, int)]
-    answer(result, as_json, lambda _: _figures(f"[bold]Records in {out}[/bold]", rows))
+    answer(result, as_json, lambda _: figures(f"[bold]Records in {out}[/bold]", rows))

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from markupsafe import Markup
 
 from pipeline.fields import Fields, Survey, survey_fields
@@ -19,12 +18,8 @@ from pipeline.report.histogram import Histogram, read_histogram
 from pipeline.report.pairtable import Row, pick_rows, table_data
 from pipeline.report.trust import read_reliability
 from pipeline.report.words import assurance, headline
-from pipeline.runfiles import batches
 from pipeline.thresholds import read_thresholds
 from siamese.folders import AUDIT, read_json, write_text
-
-DROPPED = "dropped.parquet"
-SHOWN_DROPPED = 50
 
 
 def write_report(run: Path, left: Records, right: Records | None = None) -> None:
@@ -61,7 +56,6 @@ def write_report(run: Path, left: Records, right: Records | None = None) -> None
         rows=rows,
         surveys=surveys,
         reliability=read_reliability(run),
-        dropped=_dropped(run),
         audit=read_json(run / AUDIT) if (run / AUDIT).is_file() else None,
     )
     write_text(run / "report.html", page)
@@ -77,7 +71,6 @@ def render_report(
     rows: list[Row],
     surveys: list[Survey],
     reliability: dict[str, Any] | None = None,
-    dropped: tuple[int, list[dict[str, Any]]] | None = None,
     audit: dict[str, Any] | None = None,
 ) -> str:
     """The page. Nothing in it comes from elsewhere, and whatever the data hold is shown as text.
@@ -107,7 +100,6 @@ def render_report(
         least_certain=[_with_fields(group, sides) for group in groups.least_certain],
         table=table_data(rows, sides["left"], sides["right"], summary.get("pairs", len(rows))),
         surveys=surveys,
-        dropped=dropped,
         audit=audit,
     )
 
@@ -131,12 +123,3 @@ def _columns(thresholds: list[dict[str, Any]], summary: dict[str, Any]) -> dict[
                 for each, chosen in zip(columns[name], columns["is_chosen"], strict=True)
             ]
     return columns
-
-
-def _dropped(run: Path) -> tuple[int, list[dict[str, Any]]] | None:
-    """How many records were dropped, and those of the weakest links; None where the run does not say."""
-    if not (run / DROPPED).is_file():
-        return None
-    table = pa.concat_tables(batches(run / DROPPED, ["record_id", "kept_record_id", "path", "weakest_link"]))
-    order = [("weakest_link", "ascending"), ("record_id", "ascending")]
-    return table.num_rows, table.sort_by(order).slice(0, SHOWN_DROPPED).to_pylist()

@@ -57,7 +57,14 @@ def test_folders_hold_what_the_contract_says(job):
     }  # fmt: skip
     assert {"index.faiss", "ids.parquet", "manifest.json"} <= {path.name for path in (job / "index").iterdir()}
     names = {"pairs.parquet", "clusters.parquet", "unique.parquet", "report.html", "summary.json", "manifest.json"}
-    names |= {"certificate.json", "beyond.parquet"}
+    names |= {
+        "certificate.json",
+        "beyond.parquet",
+        "dropped.parquet",
+        "parted.parquet",
+        "golden.parquet",
+        "lineage.parquet",
+    }
     assert {path.name for path in (job / "run").iterdir()} == names
     assert not [path for path in job.rglob("*") if "partial" in path.name or path.suffix in (".pkl", ".pt", ".npz")]
     first = ["left_id", "right_id", "distance", "margin_distance", "probability", "is_match"]
@@ -71,7 +78,17 @@ def test_manifest_accounts_for_inputs_outputs_and_cost(job):
     manifest = check_manifest(job / "run", "run")
     assert manifest["model"] == SiameseEncoder.load(job / "model").fingerprint
     assert manifest["outputs"]["clusters.parquet"] == 1200
-    assert set(manifest["stages"]) == {"embed", "propose", "search", "gather", "score", "match", "cluster", "report"}
+    assert set(manifest["stages"]) == {
+        "embed",
+        "propose",
+        "search",
+        "gather",
+        "score",
+        "match",
+        "cluster",
+        "golden",
+        "report",
+    }
     assert all(stage["seconds"] >= 0 and stage["peak_mb"] > 0 for stage in manifest["stages"].values())
     assert len(next(iter(manifest["inputs"][0]["files"].values()))) == 64
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import linkage
+from pipeline.bonds import Bonds
 from pipeline.components import components
 from pipeline.linkage import split_loose
 
@@ -18,13 +19,12 @@ def clique(rows: list[int], probability: float) -> list[tuple[int, int, float]]:
     return [(a, b, probability) for i, a in enumerate(rows) for b in rows[i + 1 :]]
 
 
-def split(n: int, pairs: list[tuple[int, int, float]]) -> tuple[set[frozenset[int]], int]:
+def split(n: int, pairs: list[tuple[int, int, float]]) -> set[frozenset[int]]:
     left, right = (np.array([pair[i] for pair in pairs], np.int64) for i in (0, 1))
     probability = np.array([pair[2] for pair in pairs])
-    is_match = probability >= 0.5
-    component = components(left[is_match], right[is_match], n)
-    found, parted = split_loose(component, left, right, probability, is_match)
-    return groups(found), parted
+    bonds = Bonds(left, right, probability, probability >= 0.5)
+    component = components(left[bonds.is_match], right[bonds.is_match], n)
+    return groups(split_loose(component, bonds))
 
 
 def by_hand(n: int, pairs: list[tuple[int, int, float]]) -> set[frozenset[int]]:
@@ -44,35 +44,61 @@ def by_hand(n: int, pairs: list[tuple[int, int, float]]) -> set[frozenset[int]]:
     return {frozenset(group) for group in found}
 
 
-def test_two_groups_with_one_bridge_are_parted_and_tight_ones_stay() -> None:
+@pytest.fixture(params=["in rounds", "laid out"])
+def way(request, monkeypatch):
+    monkeypatch.setattr(linkage, "LAID_OUT", range(3, 1_000) if request.param == "laid out" else range(0))
+    return request.param
+
+
+def test_two_groups_with_one_bridge_are_parted_and_tight_ones_stay(way) -> None:
     pairs = [*clique([0, 1, 2], 0.95), *clique([3, 4, 5, 6], 0.9), (2, 3, 0.8), *clique([7, 8, 9], 0.6)]
-    found, parted = split(11, pairs)
-    assert found == {frozenset(each) for each in ((0, 1, 2), (3, 4, 5, 6), (7, 8, 9), (10,))}
-    assert parted == 1
+    assert split(11, pairs) == {frozenset(each) for each in ((0, 1, 2), (3, 4, 5, 6), (7, 8, 9), (10,))}
 
 
-def test_a_large_group_that_lacks_some_pairs_stays_whole() -> None:
+def test_a_large_group_that_lacks_some_pairs_stays_whole(way) -> None:
     random = np.random.default_rng(0)
     pairs = [pair for pair in clique(list(range(60)), 0.97) if random.random() < 0.8]
-    assert split(60, pairs) == ({frozenset(range(60))}, 0)
+    assert split(60, pairs) == {frozenset(range(60))}
 
 
+@pytest.mark.parametrize("rows", [range(0), range(3, 1_000)], ids=["in rounds", "laid out"])
 @settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(3, 12), st.floats(0.2, 1))
-def test_groups_are_those_of_average_linkage_by_hand(seed, n, density) -> None:
+def test_groups_are_those_of_average_linkage_by_hand(rows, seed, n, density) -> None:
     random = np.random.default_rng(seed)
     pairs = [(a, b, float(random.random())) for a in range(n) for b in range(a + 1, n) if random.random() < density]
     pairs = pairs or [(0, 1, 0.7)]
-    expected = by_hand(n, pairs)
     left, right, probability = (np.array(column) for column in zip(*pairs, strict=True))
     # Average linkage over everything, as one component.
-    found, _ = split_loose(np.zeros(n, np.int64), left, right, probability, probability >= 0.5)
-    assert groups(found) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linkage, "LAID_OUT", rows)
+        found = split_loose(np.zeros(n, np.int64), Bonds(left, right, probability, probability >= 0.5))
+    assert groups(found) == by_hand(n, pairs)
 
 
-@pytest.mark.parametrize("largest", [3, 10])
-def test_a_component_too_large_to_lay_out_falls_apart_by_its_weaker_matches(monkeypatch, caplog, largest) -> None:
-    monkeypatch.setattr(linkage, "LARGEST", largest)
-    pairs = [*clique([0, 1, 2], 0.99), *clique([3, 4, 5], 0.99), (2, 3, 0.8)]
-    assert split(6, pairs)[0] == {frozenset((0, 1, 2)), frozenset((3, 4, 5))}
-    assert ("groups of over 3 contents" in caplog.text) == (largest == 3)
+def test_a_component_of_50000_rows_falls_apart_and_thousands_of_small_ones_with_it() -> None:
+    """Groups of ten whose members are likely the same, all strung together by pairs that are hardly so."""
+    random = np.random.default_rng(0)
+    n = 50_000
+    first = np.arange(0, n, 10)
+    within = np.array([(a, b) for a in range(10) for b in range(a + 1, 10)])
+    left, right = (np.add.outer(first, within[:, side]).ravel() for side in (0, 1))
+    small = n + 4 * np.arange(20_000)  # of four rows: two and two, and one of the four pairs between them
+    left = np.concatenate([left, random.integers(0, n, 100_000), small, small + 2, small + 1])
+    right = np.concatenate([right, random.integers(0, n, 100_000), small + 1, small + 3, small + 2])
+    bridge = (left < n) & (left // 10 != right // 10) | (left >= n) & (left % 2 == 1)
+    probability = np.where(bridge, random.uniform(0.5, 0.6, len(left)), random.uniform(0.9, 1, len(left)))
+    _, once = np.unique(np.minimum(left, right) * 2 * len(left) + np.maximum(left, right), return_index=True)
+    once = once[left[once] != right[once]]
+    bonds = Bonds(left[once], right[once], probability[once], np.ones(len(once), bool))
+    component = components(bonds.left, bonds.right, n + 80_000)
+    assert np.bincount(component).max() == n and len(np.bincount(component)) == 20_001
+    group = split_loose(component, bonds)
+    assert np.array_equal(group[:n], np.repeat(group[first], 10)) and len(np.unique(group)) == 5_000 + 40_000
+    assert np.array_equal(group[n:], np.repeat(group[n::2], 2))
+
+
+@pytest.mark.parametrize("n", [40, 300])
+def test_equal_probabilities_come_out_the_same_each_time_and_whole(n) -> None:
+    pairs = clique(list(range(n)), 0.9)
+    assert split(n, pairs[:-1]) == split(n, pairs[:-1]) == {frozenset(range(n))}

@@ -144,13 +144,14 @@ def test_nothing_in_the_data_acts() -> None:
     def whole(records: dict[str, Fields], **summary: Any) -> str:
         left, right = records
         group = Group(1, 2, 0.6, [("left", left), ("left", right)])
+        last = {"record_id": left, "kept_record_id": right, "path": [left, right], "weakest_link": 0.5}
+        dropped = {"tied_directly": 1, "tied_through_others": 0, "least_sure": [last]}
         return render(
-            SUMMARY | summary,
+            SUMMARY | {"dropped": dropped, "duplicates": 1} | summary,
             examples=[Example(left, right, 0.25, 0.9, True, "certain")],
             groups=Groups([(2, 3)], [group], [group]),
             rows=[Row(left, right, 0.25, 0.9, 1)],
             surveys=[Survey(2, dict.fromkeys(records[left], 1), records)],
-            dropped=(1, [{"record_id": left, "kept_record_id": right, "path": [left, right], "weakest_link": 0.5}]),
         )
 
     said = {"model": HOSTILE[0], "records_path": HOSTILE[3], "energy": HOSTILE[4], "seconds": {HOSTILE[2]: 1.0}}
@@ -283,12 +284,6 @@ def test_a_run_is_written(tmp_path: Path) -> None:
     assert {path.name for path in run.iterdir()} == {
         "beyond.parquet", "clusters.parquet", "pairs.parquet", "report.html", "summary.json", "thresholds.parquet",
     }  # fmt: skip
-    pq.write_table(
-        pa.table({"record_id": ["b"], "kept_record_id": ["a"], "path": [["b", "a"]], "weakest_link": [0.875]}),
-        run / "dropped.parquet",
-    )
-    write_report(run, records)
-    assert "1 record was dropped for another one" in words((run / "report.html").read_text())
 
 
 def test_an_empty_run(tmp_path: Path) -> None:

@@ -87,12 +87,12 @@ def test_pairs_are_those_of_brute_force(tmp_path, encoder):
 
 
 def test_where_no_threshold_is_asked_for_what_the_groups_part_is_no_match(tmp_path, encoder):
-    _, matched, _, pairs, clusters, _ = dedupe(corpus(), tmp_path)
+    _, matched, counts, pairs, clusters, _ = dedupe(corpus(), tmp_path)
     cluster = clusters.set_index("record_id")["cluster_id"]
     together = pairs["left_id"].map(cluster).to_numpy() == pairs["right_id"].map(cluster).to_numpy()
     near = pairs["margin_distance"] <= matched["max_distance"]
     assert (pairs["is_match"] == (near & together)).all()
-    assert matched["matches"] == (near & together).sum() < near.sum() and matched["parted_components"] > 0
+    assert matched["matches"] == (near & together).sum() < near.sum() and counts["parted_components"] > 0
 
 
 def test_a_group_of_500_equal_records_comes_out_whole(tmp_path, encoder):
@@ -108,7 +108,7 @@ def test_a_group_of_500_equal_records_comes_out_whole(tmp_path, encoder):
 
 def test_clusters_are_the_components_of_the_matches_or_parts_of_loose_ones(tmp_path, encoder):
     frame = corpus()
-    _, matched, counts, pairs, clusters, run = dedupe(frame, tmp_path, encoder.calibration.max_distance)
+    _, _, counts, pairs, clusters, run = dedupe(frame, tmp_path, encoder.calibration.max_distance)
     parent = {record: record for record in frame["record_id"]}
 
     def root(record):
@@ -123,7 +123,7 @@ def test_clusters_are_the_components_of_the_matches_or_parts_of_loose_ones(tmp_p
     table = clusters.set_index("record_id")
     assert table.groupby("cluster_id").apply(lambda g: by_root[g.index].nunique()).eq(1).all()
     parts = table.groupby(by_root)["cluster_id"].nunique()
-    assert (parts > 1).sum() == matched["parted_components"] > 0
+    assert (parts > 1).sum() == counts["parted_components"] > 0
     flagged = pairs[pairs["is_match"]]
     members, tied = by_root.value_counts(), flagged["left_id"].map(by_root).value_counts()
     tight = members.index[members * (members - 1) / 2 == tied.reindex(members.index, fill_value=0)]
