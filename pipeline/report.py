@@ -1,8 +1,6 @@
 """Report: one self-contained HTML page about a run, with the distances, the groups and the pairs to look at."""
 
-import difflib
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,20 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Undefined
-from markupsafe import Markup
 
+from pipeline.pages import render
 from siamese.errors import ArtifactError
 from siamese.folders import read_json, write_text
 
 BATCH_ROWS = 131_072
-SHOWN = 400  # characters of a field that are shown and compared
 ZERO = 1e-6  # margin units: a pair nearer than this is of equal contents
-MISSING = Markup('<span class="missing" title="missing">—</span>')
-UNSEEN = re.compile(  # controls, direction marks and other characters that take no space or turn the text around them
-    r"[\0-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff"
-    r"\U000e0000-\U000e007f]"
-)
 
 
 @dataclass(frozen=True)
@@ -150,15 +141,6 @@ def render_report(
     summary: dict[str, Any], histogram: Histogram, examples: list[Example], clusters: list[tuple[int, int]]
 ) -> str:
     """The page. Nothing in it comes from elsewhere, and whatever the data hold is shown as text."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=ChainableUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"show": _show, "share": _share}
     stacks = [sum(pair) for pair in zip(histogram.matches, histogram.others, strict=True)]
     groups = [(size, size, count) for size, count in clusters if size > 1]
     if len(groups) > 10:  # by powers of two: 2 to 3, 4 to 7, 8 to 15 and so on
@@ -166,7 +148,8 @@ def render_report(
         for size, _, count in groups:
             powers[1 << size.bit_length() - 1] += count
         groups = [(low, 2 * low - 1, count) for low, count in powers.items()]
-    return environment.get_template("report.html.jinja").render(
+    return render(
+        "report.html.jinja",
         summary=summary,
         histogram=histogram,
         stacks=stacks,
@@ -175,32 +158,7 @@ def render_report(
         examples=examples,
         groups=groups,
         alone=dict(clusters).get(1),
-        differences=differences,
     )
-
-
-def differences(left: str | None, right: str | None) -> list[tuple[list[tuple[str, bool]], int, bool] | None]:
-    """Each value as (parts with whether they differ, characters not shown, whether those differ); None if missing."""
-    if left is None or right is None:
-        return [
-            None if one is None else ([(one[:SHOWN], False)], max(0, len(one) - SHOWN), False) for one in (left, right)
-        ]
-    sides: tuple[list[tuple[str, bool]], list[tuple[str, bool]]] = ([], [])
-    words = [re.findall(r"\w+|\s+|[^\w\s]", one[:SHOWN]) for one in (left, right)]
-    for a, b, same in _aligned(words[0], words[1]):
-        one, other = "".join(a), "".join(b)
-        alike = not same and difflib.SequenceMatcher(None, one, other, autojunk=False).ratio() >= 0.5
-        for a_part, b_part, equal in _aligned(one, other) if alike else [(one, other, same)]:
-            for side, part in zip(sides, (a_part, b_part), strict=True):
-                if part:
-                    side.append((str(part), not equal))
-    rest = left[SHOWN:] != right[SHOWN:]
-    return [(side, max(0, len(one) - SHOWN), rest) for side, one in zip(sides, (left, right), strict=True)]
-
-
-def _aligned(a: Any, b: Any) -> Iterator[tuple[Any, Any, bool]]:
-    for tag, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        yield a[i:j], b[k:m], tag == "equal"
 
 
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
@@ -227,37 +185,3 @@ def _ticks(top: float, whole: bool = False) -> list[float]:
     step = next(size * k for k in (1, 2, 5, 10) if size * k * 5 >= top)
     step = max(1, round(step)) if whole else step
     return [step * k for k in range((math.ceil(top / step) if whole else math.floor(top / step + 1e-9)) + 1)]
-
-
-def _finalize(value: Any) -> Any:
-    """What an expression of the template prints: a dash for what is missing, and text whose every character is seen."""
-    if value is None or isinstance(value, Undefined):
-        return MISSING
-    return UNSEEN.sub(_seen, value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _seen(match: re.Match[str]) -> str:
-    return {"\t": "⇥", "\n": "↵"}.get(match[0], f"⟨U+{ord(match[0]):04X}⟩")
-
-
-def _show(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_show(one)}" for name, one in value.items() if one is not None) or None
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return value
-
-
-def _share(value: Any, certain: bool = True) -> Any:
-    """A share as a percentage that never rounds to none or all; a model's probability is never certain."""
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return None if isinstance(value, float) else value
-    if value >= 0.9995 and not (certain and value == 1):
-        return "> 99.9%"
-    if value < 0.0005 and not (certain and value == 0):
-        return "< 0.1%"
-    return f"{value:.1%}"
