@@ -188,36 +188,47 @@ class LabelSession:
             self._take_stock()
 
     def progress(self) -> Progress:
-        """How far labelling has come; waits for no training."""
+        """How far labelling has come; waits for no training, and no answer waits for it."""
         with self._lock:
             if self._file.refresh():
                 self._take_stock()
-            labels = np.array(list(self._ties.labels.values()), np.int8)
-            genuine, imposite = int((labels == 1).sum()), int((labels == 0).sum())
-            opinion = self._opinion
-            estimates: tuple[Estimate | None, ...] = (None, None, None)
-            hopes: tuple[float | None, ...] = (None, None, None)
-            if opinion is not None:
-                drawn = Draws(self._pool, self._known).places()
-                drawn = drawn[self._label[drawn] >= 0]
-                estimates = observed(self._pool, opinion, drawn, self._label[drawn])
-                hopes = expected(opinion.probability, self._times)
-            contradictions = self._ties.contradictions()
-            return Progress(
-                genuine + imposite + len(self._ties.unsure),
-                genuine,
-                imposite,
-                len(self._ties.unsure),
-                sum(each.by == BY_RULE for each in self._file.answers),
-                int((self._derived >= 0).sum()),
-                contradictions,
-                len(self._history),
-                self._worker is not None and self._worker.is_alive(),
-                *estimates,
-                *hopes,
-                advise(genuine + imposite, genuine, imposite, LEAST_EACH, self._history, len(contradictions)),
+            ties, derived, known, label = (
+                self._ties,
+                self._derived,
+                self._known,
+                self._label,
+            )  # replaced whole, never changed
+            opinion, history, by_rule = (
+                self._opinion,
                 list(self._history),
+                sum(each.by == BY_RULE for each in self._file.answers),
             )
+            training = self._worker is not None and self._worker.is_alive()
+        labels = np.array(list(ties.labels.values()), np.int8)
+        genuine, imposite = int((labels == 1).sum()), int((labels == 0).sum())
+        estimates: tuple[Estimate | None, ...] = (None, None, None)
+        hopes: tuple[float | None, ...] = (None, None, None)
+        if opinion is not None:
+            drawn = Draws(self._pool, known).places()
+            drawn = drawn[label[drawn] >= 0]
+            estimates = observed(self._pool, opinion, drawn, label[drawn])
+            hopes = expected(opinion.probability, self._times)
+        contradictions = ties.contradictions()
+        return Progress(
+            genuine + imposite + len(ties.unsure),
+            genuine,
+            imposite,
+            len(ties.unsure),
+            by_rule,
+            int((derived >= 0).sum()),
+            contradictions,
+            len(history),
+            training,
+            *estimates,
+            *hopes,
+            advise(genuine + imposite, genuine, imposite, LEAST_EACH, history, len(contradictions)),
+            history,
+        )
 
     @property
     def model(self) -> SiameseEncoder | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.components import components
@@ -101,18 +102,14 @@ class Ties:
 
     def derive(self, left_ids: NDArray[np.object_], right_ids: NDArray[np.object_]) -> NDArray[np.int8]:
         """(m,) what follows for m pairs: 1, 0, or -1 where nothing does. Where answers contradict each other nothing follows."""
-        groups, apart = self._groups, self._apart
-        torn = {one for one, other in apart if one == other}
-        derived = np.full(len(left_ids), -1, np.int8)
-        for place, (left, right) in enumerate(zip(left_ids, right_ids, strict=True)):
-            one, other = groups.get(left), groups.get(right)
-            if one is None or other is None or one in torn or other in torn:
-                continue
-            if one == other:
-                derived[place] = 1
-            elif (one, other) in apart:
-                derived[place] = 0
-        return derived
+        names = pd.Index(list(self._groups), dtype=object)
+        group = np.array([*self._groups.values(), -1], np.int64)  # the last: of a record that no answer names
+        one, other = (group[names.get_indexer(pd.Index(ids, dtype=object))] for ids in (left_ids, right_ids))
+        apart = np.array(sorted(self._apart), np.int64).reshape(-1, 2)
+        torn = apart[apart[:, 0] == apart[:, 1], 0]
+        known = (one >= 0) & (other >= 0) & ~np.isin(one, torn) & ~np.isin(other, torn)
+        held = np.isin(one * len(group) + other, apart[:, 0] * len(group) + apart[:, 1])
+        return np.select([known & (one == other), known & held], [1, 0], -1).astype(np.int8)
 
     def contradictions(self) -> list[Contradiction]:
         """Pairs called both, and imposites within a group with the shortest chain of matches between the two."""
