@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -31,3 +32,21 @@ def distance(left: Tensor, right: Tensor, energy: Energy = Energy.EUCLIDEAN) -> 
     if energy is Energy.COSINE:
         return squared / 2  # |u - v|^2 = 2 - 2 cos for unit vectors
     return torch.where(squared > 0, squared.clamp(min=1e-20).sqrt(), 0.0)
+
+
+def direction(difference: Tensor, energy: Energy) -> Tensor:
+    """What a difference of two embeddings is multiplied by, and summed, to give what it adds up to (see :func:`additive`).
+
+    The product is linear in its other side: what a part of the difference gives is that part's share, and the shares add up.
+
+    Args:
+        difference: (n, dim) left - right.
+    """
+    if energy is Energy.MANHATTAN:
+        return difference.sign()
+    return difference / 2 if energy is Energy.COSINE else difference
+
+
+def additive(distances: NDArray, energy: Energy) -> NDArray:
+    """(n,) what sums over fields, from (n,) distances: E squared where the energy is euclidean, else E itself."""
+    return distances**2 if energy is Energy.EUCLIDEAN else distances

@@ -7,12 +7,13 @@ A record's n-grams never cross a word, so they depend on the word alone: they ar
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
 from siamese.hashing import mix, powers
-from siamese.kinds import canonical
+from siamese.kinds import canonical, readable
 from siamese.schema import Kind, Schema
 from siamese.text import SPACE, Words, split_words
 
@@ -117,6 +118,17 @@ def featurise(records: pa.Table, schema: Schema, joined: Collection[Kind] = ()) 
         words.offsets + pairs_before,
         n_fields,
     )
+
+
+def spell(records: pa.Table, schema: Schema, joined: Collection[Kind] = ()) -> list[str]:
+    """(o,) the words that :func:`featurise` finds, in the order of ``Bags.words``, for people; of few records, for it goes word by word."""
+    words = split_words(*(canonical(records[field.name].combine_chunks(), field.kind) for field in schema.fields))
+    spelled, n_fields, found = words.spelled(), len(schema.fields), []
+    for cell, (start, end) in enumerate(pairwise(words.offsets.tolist())):
+        kind = schema.fields[cell % n_fields].kind
+        own = [readable(word, kind) for word in spelled[start:end]]
+        found += own + ([f"{one} {other}" for one, other in pairwise(own)] if kind in joined else [])
+    return found
 
 
 def _vocabulary(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

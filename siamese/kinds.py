@@ -1,5 +1,6 @@
 """Kinds: each kind of field brought to the one spelling in which equal things look equal."""
 
+import re
 from functools import lru_cache
 
 import numpy as np
@@ -74,6 +75,26 @@ def _letters(prefix: str, index: int) -> str:
     return "".join(chr(ord("a") + int(digit)) if digit.isdigit() else "m" for digit in f"{prefix}-{index}").join(
         ("zz", "zz")
     )
+
+
+def readable(word: str, kind: Kind) -> str:
+    """A word of :func:`canonical` as people write it; a magnitude bin as the amounts that it holds."""
+    if kind is Kind.DATE and re.fullmatch(r"\d{8}", word):
+        return f"{word[:4]}-{word[4:6]}-{word[6:]}"
+    if kind is not Kind.NUMBER:
+        return word
+    if found := _BIN.fullmatch(word):
+        level, grid, index = found[1].translate(_DIGITS), found[2].translate(_DIGITS), found[3].translate(_DIGITS)
+        low, high = (np.exp((int(index) + end - int(grid) / 2) * MAGNITUDE_BINS[int(level)]) for end in (0, 1))
+        return f"{low:.3g} to {high:.3g}"
+    if found := _AMOUNT.fullmatch(word):
+        return ("-" if found[1] else "") + found[2] + (f".{found[3]}" if found[3] else "")
+    return word
+
+
+_BIN = re.compile(r"zz([ab])([ab])m(m?[a-j]+)zz")  # of _letters
+_DIGITS = str.maketrans("abcdefghijm", "0123456789-")
+_AMOUNT = re.compile(r"(minus)?(\d+)(?:d(\d+))?")
 
 
 def parse_date(text: pa.Array) -> pa.Array:

@@ -77,7 +77,7 @@ class Profiles:
         ids = feature_of(hashed[order])
         word = rank[distinct.indices.to_numpy()]
         spelled = np.empty(len(order), object)
-        spelled[word] = [spelling for words in columns for spelling in _spell(words)]
+        spelled[word] = [spelling for words in columns for spelling in words.spelled()]
         record = np.concatenate([_records(words) for words in columns] or [np.empty(0, np.int64)])
         field = np.repeat(np.arange(len(columns)), [len(words) for words in columns])
         values = [pc.fill_null(normalise(_column(texts, field.name)), "") for field in fields]
@@ -136,10 +136,6 @@ def _split(texts: pa.Table, field: Field) -> Words:
 
 def _records(words: Words) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(words.offsets) - 1), np.diff(words.offsets))
-
-
-def _spell(words: Words) -> list[str]:
-    return words.chars.astype("<u4").tobytes().decode("utf-32-le").split()
 
 
 def _codes(text: str) -> list[str]:

@@ -32,6 +32,10 @@ class Words:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def spelled(self) -> list[str]:
+        """The words as strings, in order."""
+        return self.chars.astype("<u4").tobytes().decode("utf-32-le").split()
+
 
 def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """A column of any type as large_string with nulls kept; blank values and NaN are null too: missing is one thing."""

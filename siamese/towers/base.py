@@ -39,7 +39,8 @@ class Tower(nn.Module, ABC):
 
     Attributes:
         name: what ``--tower`` calls it.
-        additive: whether an embedding is a sum of one vector a field, so that a squared distance is a sum over fields.
+        additive: whether an embedding is a sum of one vector a field, and that of one a word, so that a squared distance is a sum over
+            fields and words: then the tower has ``fields``, ``words`` and ``spell``.
         averages: whether the mean of the weights of several trainings from one start is a good tower itself.
         threaded: whether batches are encoded side by side, on a core each; else torch spreads each over the cores.
         dim: dimensions of an embedding.
@@ -63,6 +64,18 @@ class Tower(nn.Module, ABC):
     @abstractmethod
     def forward(self, features: Any) -> Tensor:
         """(n, dim) float32, each row of length 1; a record with nothing in it is all zeros."""
+
+    def fields(self, features: Any) -> Tensor:
+        """(n, fields, dim) vectors whose sum over the fields, brought to length 1, is the embedding; of additive towers only."""
+        raise NotImplementedError(f"the tower '{self.name}' is not additive")
+
+    def words(self, features: Any) -> Tensor:
+        """(o, dim) vectors of all words, by record, then field, whose sums are :meth:`fields`; of additive towers only."""
+        raise NotImplementedError(f"the tower '{self.name}' is not additive")
+
+    def spell(self, records: pa.Table) -> list[str]:
+        """(o,) what the words of :meth:`words` are; of additive towers only."""
+        raise NotImplementedError(f"the tower '{self.name}' is not additive")
 
     def fit_corpus(self, features: Any) -> None:
         """Learn what unlabelled records teach (which words are rare), before training on pairs."""

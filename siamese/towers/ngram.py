@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from siamese.features import HASH_BITS, Bags, Group, featurise, take_spans
+from siamese.features import HASH_BITS, Bags, Group, featurise, spell, take_spans
 from siamese.schema import Kind, Schema
 from siamese.towers.base import Tower, TowerConfig
 from siamese.towers.signs import Signs
@@ -82,11 +82,30 @@ class NgramTower(Tower):
         dense = dense.index_copy(0, torch.from_numpy(cells).to(self.device), vectors * scale[:, None])
         return dense.view(len(features), features.n_fields, self.dim)
 
+    def words(self, features: Bags) -> Tensor:
+        table, rows, cells = self._words(features)
+        _, scale = self._scaled(features, table, rows, cells)
+        counts = torch.from_numpy(np.diff(features.offsets)[cells]).to(self.device)
+        return table[torch.from_numpy(rows.astype(np.int64)).to(self.device)] * scale.repeat_interleave(counts)[:, None]
+
+    def spell(self, records: pa.Table) -> list[str]:
+        return spell(records, self.schema, JOINED_KINDS)
+
     def _cells(self, features: Bags) -> tuple[Tensor, Tensor, np.ndarray]:
         """The c fields that hold words, of all records.
 
         Returns:
             (c, dim) sums of their features; (c,) factors that scale them; (c,) record * fields + field of each.
+        """
+        table, rows, cells = self._words(features)
+        return *self._scaled(features, table, rows, cells), cells
+
+    def _words(self, features: Bags) -> tuple[Tensor, np.ndarray, np.ndarray]:
+        """The words of all records.
+
+        Returns:
+            (s, dim) sums of the features of every distinct word of a field; (o,) which of them each occurrence is; (c,)
+            record * fields + field of the fields that hold words.
         """
         n_fields = features.n_fields
         counts = np.diff(features.offsets)
@@ -107,11 +126,16 @@ class NgramTower(Tower):
         feature = put(ids)
         # index_select, not [], which takes four times as long
         weight = self.idf.index_select(0, feature) * self.feature_weight.index_select(0, feature).exp()
-        words = self.projection(feature, put(bounds.astype(np.int32)), weight * of_group)
+        return self.projection(feature, put(bounds.astype(np.int32)), weight * of_group), rows, cells
 
-        vectors = _sums(words, rows, np.append(features.offsets[cells], len(rows)))
+    def _scaled(
+        self, features: Bags, table: Tensor, rows: np.ndarray, cells: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        """(c, dim) sums of the words of each field, and the (c,) factors that scale them."""
+        vectors = _sums(table, rows, np.append(features.offsets[cells], len(rows)))
         length = torch.linalg.vector_norm(vectors, dim=1).clamp(min=1e-6)
-        return vectors, self.field_weight.exp()[put(cells % n_fields)] / length**self.config.field_norm, cells
+        weight = self.field_weight.exp()[torch.from_numpy(cells % features.n_fields).to(self.device)]
+        return vectors, weight / length**self.config.field_norm
 
 
 def _distinct(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
