@@ -163,11 +163,11 @@ def application(desk: Desk, by: str = "") -> Starlette:
 def _state(desk: Desk, tab: str) -> dict[str, Any]:
     proposal = desk.pair(tab)
     left_id, right_id = proposal.pair if proposal else (None, None)
-    shown = {"pair": label_view.pair(proposal), "left_id": left_id, "right_id": right_id}
-    return shown | _standing(desk)
+    return {"pair": label_view.pair(proposal), "left_id": left_id, "right_id": right_id}
 
 
 def _standing(desk: Desk) -> dict[str, Any]:
+    """Apart from the pair, which does not wait for the estimates."""
     progress = desk.progress()
     return {"standing": label_view.standing(progress), "answered": progress.answered, "training": progress.training}
 

@@ -1,6 +1,6 @@
 """Proposal: a pair that a person is asked about."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,8 @@ class Proposal:
         probability: of a match, as the answers so far have it; None before they say anything.
         why: it is proposed, in a few words.
         weight: candidates that it stands for: more than 1 where it was drawn at random, 1 where it was chosen.
+        shares: field -> its part of the distance (see :mod:`siamese.attribution`), which sum to 1; below 0 it brings the two nearer. None
+            where the tower is not additive, or the distance is 0.
     """
 
     left_id: str
@@ -24,6 +26,7 @@ class Proposal:
     probability: float | None
     why: str
     weight: float
+    shares: dict[str, float] = field(default_factory=dict)
 
     @property
     def pair(self) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from pipeline.labelling.standing import FLAGGED, Progress, Round, advise, agreem
 from pipeline.labelling.ties import BY_RULE, Ties
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
+from siamese.attribution import field_shares
 from siamese.comparison import Comparison, feature_signs
 from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError, SiameseError
@@ -36,6 +37,7 @@ from siamese.settings import TrainingConfig
 from siamese.verifier import DISTANCE_SIGN
 
 ROUND, GROWTH = 10, 0.2  # answers between two trainings: ten, or a fifth of all
+NO_DISTANCE = 1e-9  # rounding: records of equal contents
 AGAIN = "the answers contradict each other"
 
 log = logging.getLogger("siamese")
@@ -206,8 +208,8 @@ class LabelSession:
             training = self._worker is not None and self._worker.is_alive()
         labels = np.array(list(ties.labels.values()), np.int8)
         genuine, imposite = int((labels == 1).sum()), int((labels == 0).sum())
-        estimates: tuple[Estimate | None, ...] = (None, None, None)
-        hopes: tuple[float | None, ...] = (None, None, None)
+        estimates: tuple[Estimate | None, Estimate | None, Estimate | None] = (None, None, None)
+        hopes: tuple[float, float, float] | None = None
         if opinion is not None:
             drawn = Draws(self._pool, known).places()
             drawn = drawn[label[drawn] >= 0]
@@ -215,19 +217,23 @@ class LabelSession:
             hopes = expected(opinion.probability, self._times)
         contradictions = ties.contradictions()
         return Progress(
-            genuine + imposite + len(ties.unsure),
-            genuine,
-            imposite,
-            len(ties.unsure),
-            by_rule,
-            int((derived >= 0).sum()),
-            contradictions,
-            len(history),
-            training,
-            *estimates,
-            *hopes,
-            advise(genuine + imposite, genuine, imposite, LEAST_EACH, history, len(contradictions)),
-            history,
+            answered=genuine + imposite + len(ties.unsure),
+            genuine=genuine,
+            imposite=imposite,
+            unsure=len(ties.unsure),
+            by_rule=by_rule,
+            derived=int((derived >= 0).sum()),
+            contradictions=contradictions,
+            rounds=len(history),
+            training=training,
+            precision=estimates[0],
+            recall=estimates[1],
+            f1=estimates[2],
+            expected_precision=hopes and hopes[0],
+            expected_recall=hopes and hopes[1],
+            expected_f1=hopes and hopes[2],
+            advice=advise(genuine + imposite, genuine, imposite, LEAST_EACH, history, len(contradictions)),
+            history=history,
         )
 
     @property
@@ -319,7 +325,19 @@ class LabelSession:
         distance = float("nan") if place is None else float(self._pool.distances[place])
         if place is None:
             distance = float(self._encoder.distance([one], [other])[0])
-        return Proposal(*pair, one, other, distance, self._judged(pair), why, 1.0)
+        return Proposal(*pair, one, other, distance, self._judged(pair), why, 1.0, self._shares(one, other))
+
+    def _shares(self, one: dict[str, str | None], other: dict[str, str | None]) -> dict[str, float]:
+        """Part of each field in the distance of two records; none where a tower would take long to say."""
+        encoder = self._encoder
+        if not encoder.tower.additive:
+            return {}
+        texts = encoder.schema.select(as_table([one, other]))
+        shares = field_shares(encoder.tower, texts, np.array([0]), np.array([1]), encoder.energy)[0]
+        total = float(shares.sum())
+        if total <= NO_DISTANCE:
+            return {}
+        return {field.name: float(share) / total for field, share in zip(encoder.schema.fields, shares, strict=True)}
 
     def _learn_if_due(self) -> None:
         with self._lock:

@@ -59,15 +59,21 @@
     for (const button of document.querySelectorAll("[data-answer]")) button.disabled = !shown;
     if (!shown && document.activeElement === document.body) at("back").focus();
     scrollTo(0, 0);
-    stand(state);
-    if (said) at("said").textContent = `${said} ${state.answered} answered.`;
+    at("said").textContent = said ?? "";
+    stand();
   }
 
-  function stand(state) {
-    if (at("standing").innerHTML !== state.standing) at("standing").innerHTML = state.standing;
-    at("count").textContent = state.answered;
+  // How it stands comes after the pair, and again while the model learns.
+  async function stand() {
     clearTimeout(stand.timer);
-    if (state.training) stand.timer = setTimeout(async () => { if (!document.hidden) stand(await ask("standing").catch(() => state)); else stand(state); }, SOON);
+    const turn = (stand.turn = (stand.turn ?? 0) + 1);
+    const state = document.hidden ? null : await ask("standing").catch(() => null);
+    if (turn !== stand.turn) return;
+    if (state) {
+      if (at("standing").innerHTML !== state.standing) at("standing").innerHTML = state.standing;
+      at("count").textContent = state.answered.toLocaleString("en");
+    }
+    if (!state || state.training) stand.timer = setTimeout(stand, SOON);
   }
 
   function answer(label) {
