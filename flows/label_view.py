@@ -11,8 +11,11 @@ def page(nonce: str, by: str) -> str:
 
 
 def pair(proposal: Proposal | None) -> str:
-    fields = [] if proposal is None else [(name, *sides) for name, sides in sides_of(proposal).items()]
-    return render("label_pair.html.jinja", proposal=proposal, fields=fields)
+    if proposal is None:
+        return render("label_pair.html.jinja")
+    fields = [(name, *sides) for name, sides in sides_of(proposal).items()]
+    silent = [name for name in _names(proposal) if name not in sides_of(proposal)]
+    return render("label_pair.html.jinja", proposal=proposal, fields=fields, silent=silent)
 
 
 def standing(progress: Progress) -> str:
@@ -35,9 +38,13 @@ def whole_field(left: str | None, right: str | None) -> list[str]:
 
 
 def sides_of(proposal: Proposal) -> dict[str, tuple[str | None, str | None]]:
-    """Left and right value of every field of either record."""
-    left, right = proposal.left, proposal.right
-    return {name: (left.get(name), right.get(name)) for name in dict.fromkeys([*left, *right])}
+    """Left and right value of every field that one of the two has."""
+    sides = {name: (proposal.left.get(name), proposal.right.get(name)) for name in _names(proposal)}
+    return {name: both for name, both in sides.items() if any(both)}
+
+
+def _names(proposal: Proposal) -> list[str]:
+    return list(dict.fromkeys([*proposal.left, *proposal.right]))
 
 
 def _shared(one: str, other: str) -> int:

@@ -63,16 +63,21 @@
     stand();
   }
 
-  // How it stands comes after the pair, and again while the model learns.
+  // How it stands comes after the pair, one request at a time, and again while the model learns.
   async function stand() {
     clearTimeout(stand.timer);
-    const turn = (stand.turn = (stand.turn ?? 0) + 1);
-    const state = document.hidden ? null : await ask("standing").catch(() => null);
-    if (turn !== stand.turn) return;
-    if (state) {
+    stand.wanted = true;
+    if (stand.busy) return;
+    stand.busy = true;
+    let state = null;
+    while (stand.wanted) {
+      stand.wanted = false;
+      state = document.hidden ? null : await ask("standing").catch(() => null);
+      if (!state) continue;
       if (at("standing").innerHTML !== state.standing) at("standing").innerHTML = state.standing;
       at("count").textContent = state.answered.toLocaleString("en");
     }
+    stand.busy = false;
     if (!state || state.training) stand.timer = setTimeout(stand, SOON);
   }
 
