@@ -77,29 +77,16 @@ def serve(
     Raises:
         SettingsError: the port cannot be had.
     """
-    with _listening(port) as listening:
+    with listen(port) as listening:
         port = listening.getsockname()[1]
         desk = Desk(session)
         guard = Guard(application(desk, _user() if by is None else by), port)
         address = f"http://{HOST}:{port}"
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # tracebacks of what the application has answered
-        server = uvicorn.Server(
-            uvicorn.Config(
-                guard,
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,  # it would write the token down
-                server_header=False,
-                timeout_graceful_shutdown=3,
-            )
-        )
         say(f"label pairs at {address}{guard.path} (Ctrl-C ends)")
         if open_browser:  # it may take its time
             threading.Thread(target=webbrowser.open, args=[address + guard.ticket()], daemon=True).start()
         try:
-            _run(server, listening)
+            _run(web_server(guard), listening)
         finally:
             desk.close()
 
@@ -207,6 +194,23 @@ async def _failure(_: Request, error: Exception) -> Response:
     return refused(500, reason(error))
 
 
+def web_server(guard: Guard) -> uvicorn.Server:
+    """What speaks HTTP; it writes nothing down, for every address holds the token."""
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # tracebacks of what was answered with a sentence
+    return uvicorn.Server(
+        uvicorn.Config(
+            guard,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
+    )
+
+
 def _user() -> str:
     try:
         return getpass.getuser()
@@ -214,13 +218,14 @@ def _user() -> str:
         return ""
 
 
-def _listening(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
     listening = socket.socket(
         socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
     )  # named: asyncio then sends at once
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
+        listening.listen()  # from now on who connects waits, and is not refused
     except (OSError, OverflowError) as error:
         listening.close()
         raise SettingsError(
