@@ -36,7 +36,9 @@ OF_CHOSEN = (
     "The labelled pairs were chosen to teach, and are no sample of the run's candidates: nothing is promised, and the rates given here are of "
     "those pairs, which are harder than others. Judge a sample of this run (siamese audit) for figures that hold for it.",
 )
-OF_NONE = ("There were no labelled pairs: the threshold is a guess from the spread of the distances, and nothing is promised.",)
+OF_NONE = (
+    "There were no labelled pairs: the threshold is a guess from the spread of the distances, and nothing is promised.",
+)
 
 
 class Certificate(BaseModel):

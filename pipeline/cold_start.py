@@ -1,13 +1,24 @@
-"""Cold start: a model without a label: the untrained tower, which already behaves as TF-IDF does, fitted to a corpus."""
+"""Cold start: a model without a label: the untrained tower, which already behaves as TF-IDF does, fitted to a corpus.
 
-from collections.abc import Iterable, Mapping
+Its threshold comes from the spread of the distances alone. The two nearest of each record are a mixture of matches and imposites; where the
+one begins to outweigh the other is the threshold. What tells the two apart where all records have duplicates, or none: the distances of
+random pairs, which are nearly normal below their median, say where the nearest of n unrelated records lies, and imposites lie about there.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from scipy.stats import norm
 
-from pipeline.embedding import Corpus, embed_block, read_corpus
+from pipeline.cells import Cells
+from pipeline.embedding import Corpus, embed_block, measure, read_corpus
 from pipeline.records import Records
+from pipeline.search import Queries, Scope, search
 from siamese.calibration import Calibration
 from siamese.encoder import SiameseEncoder
 from siamese.evidence import Evidence
@@ -19,7 +30,10 @@ from siamese.towers import build_tower
 from siamese.training import choose_margin
 
 CORPUS_SAMPLE = 100_000  # records that say what words are rare; more change nothing that shows
-RANDOM_PAIRS = 10_000  # of the sample: imposites, all but a few, which the margin lies above
+RANDOM_PAIRS = 10_000  # imposites, all but a few
+QUERIES, NEAREST, PROBES = 8192, 2, 16  # records whose nearest are looked at, how many of these, and in how many cells
+LEAST_DISTANCES = 10  # to fit a mixture to
+SPREADS = 2.0  # of random pairs, by which imposites' mean may lie below the nearest unrelated record: those that share a topic
 
 
 def untrained_encoder(
@@ -51,6 +65,100 @@ def untrained_encoder(
     apart = encoder.energies(embedded[left], embedded[right]) if len(left) else np.ones(1)
     encoder.margin = choose_margin(apart, np.zeros(len(apart)))
     return encoder
+
+
+def first_model(
+    sources: Sequence[Records], folder: Path, *, kinds: Mapping[str, str] | None = None, seed: int = 0
+) -> SiameseEncoder:
+    """The untrained encoder with a threshold for one corpus, or for two to link.
+
+    Args:
+        folder: for what is embedded.
+    """
+    encoder = untrained_encoder(sources, kinds=kinds, seed=seed)
+    corpora = [embed_corpus(encoder, source, folder / str(number)) for number, source in enumerate(sources)]
+    left, right = corpora[0], corpora[-1]
+    random = np.random.default_rng(seed)
+    if min(len(left.embeddings), len(right.embeddings)) == 0:
+        return encoder
+    ends = [random.integers(len(side.embeddings), size=RANDOM_PAIRS) for side in (left, right)]
+    apart = measure(left.embeddings, ends[0], right.embeddings, ends[1], encoder.energy)
+    apart = apart[apart > 0] if (apart > 0).any() else np.ones(1, np.float32)
+    cells = Cells.build(right.embeddings, encoder.energy, folder / "cells")
+    rows = np.sort(random.permutation(len(left.embeddings))[:QUERIES])
+    queries = Queries.of_rows(cells, left.embeddings, rows)
+    scope = Scope(0.0, np.inf, NEAREST)
+    near = search(cells, right.embeddings, queries, left.embeddings, scope, min(PROBES, len(cells))).distances
+    mixture = Mixture.fit(near.astype(np.float64), apart.astype(np.float64), len(right.embeddings))
+    limit, slope = mixture.threshold(), mixture.slope()
+    encoder.calibration = uncalibrated(limit / encoder.margin, slope * encoder.margin, -slope * limit)
+    return encoder
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Two normal components of the distances to the nearest; all (2,), the matches first.
+
+    Attributes:
+        share, mean, spread: of each.
+    """
+
+    share: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, nearest: NDArray[np.float64], random: NDArray[np.float64], n: int, rounds: int = 200) -> "Mixture":
+        """By expectation-maximisation, the imposites' mean kept near where that of unrelated records is to be expected.
+
+        Args:
+            nearest: (m,) distances of records to their nearest.
+            random: (r,) distances of random pairs.
+            n: records that the nearest were sought among.
+        """
+        middle = float(np.median(random))
+        below = max(middle - float(np.quantile(random, norm.cdf(-1))), 1e-3)
+        unrelated = middle - below * float(norm.ppf(1 - 1 / max(n, 2)))
+        least = max(unrelated - SPREADS * below, 0.0)
+        low = float(np.quantile(nearest, 0.1)) if len(nearest) else 0.0
+        share, mean = np.array([0.5, 0.5]), np.array([min(low, least), max(unrelated, least)])
+        spread = np.full(2, max((mean[1] - mean[0]) / 4, 1e-3))
+        if len(nearest) < LEAST_DISTANCES:
+            return cls(share, mean, spread)
+        for _ in range(rounds):
+            odds = _log_density(nearest, share, mean, spread)
+            part = np.exp(odds - logsumexp(odds, axis=0))
+            weight = part.sum(axis=1) + 1e-9
+            share, mean = weight / weight.sum(), part @ nearest / weight
+            mean[1] = max(mean[1], least)
+            mean[0] = min(mean[0], mean[1] - 1e-3)
+            variance = (part * (nearest - mean[:, None]) ** 2).sum(axis=1) / weight
+            spread = np.maximum(np.sqrt(variance), 1e-2)
+        return cls(share, mean, spread)
+
+    def log_odds(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(m,) of a match."""
+        match, imposite = _log_density(distances, self.share, self.mean, self.spread)
+        return np.asarray(match - imposite)
+
+    def threshold(self) -> float:
+        """The distance from which imposites outweigh matches, between the two means."""
+        grid = np.linspace(self.mean[0], self.mean[1], 1001)
+        outweighed = np.flatnonzero(self.log_odds(grid) < 0)
+        return float(grid[outweighed[0]] if len(outweighed) else grid[-1])
+
+    def slope(self) -> float:
+        """How fast the log-odds fall around the threshold."""
+        step, limit = float(self.mean[1] - self.mean[0]) / 10, self.threshold()
+        before, after = self.log_odds(np.array([limit - step, limit + step]))
+        return min(float(after - before) / (2 * step), -1e-3)
+
+
+def _log_density(
+    distances: NDArray[np.float64], share: NDArray[np.float64], mean: NDArray[np.float64], spread: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(2, m)"""
+    return np.asarray(np.log(share)[:, None] + norm.logpdf(distances, mean[:, None], spread[:, None]))
 
 
 def uncalibrated(max_distance: float, slope: float = 0.0, intercept: float = 0.0) -> Calibration:
