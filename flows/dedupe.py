@@ -1,6 +1,7 @@
 """Flow ``dedupe``: every duplicate in one corpus."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
@@ -119,9 +120,11 @@ def run_job(
             else None,
             "model": place,
             "records_path": left if right is None else f"{left} and {right}",
+            "one_to_one": one_to_one,
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": {name: facts["seconds"] for name, facts in done.items()},
         }
-        done["report"] = stage_tasks.finish(run, summary, place, sources[0], sources[1] if right is not None else None)
+        done["report"] = stage_tasks.finish(run, summary, sources[0], sources[1] if right is not None else None, work)
         manifest = {
             "model": encoder.fingerprint,
             "settings": settings,

@@ -11,11 +11,10 @@ def page(nonce: str, by: str) -> str:
 
 
 def pair(proposal: Proposal | None) -> str:
-    if proposal is None:
-        return render("label_pair.html.jinja")
-    fields = [(name, *sides) for name, sides in sides_of(proposal).items()]
-    silent = [name for name in _names(proposal) if name not in sides_of(proposal)]
-    return render("label_pair.html.jinja", proposal=proposal, fields=fields, silent=silent)
+    sides = {} if proposal is None else sides_of(proposal)
+    silent = [] if proposal is None else [name for name in _names(proposal) if name not in sides]
+    fields = [(name, *both) for name, both in sides.items()] + [(name, None, None) for name in silent]
+    return render("label_pair.html.jinja", proposal=proposal, fields=fields)
 
 
 def standing(progress: Progress) -> str:

@@ -97,7 +97,7 @@ def indexed(result: dict[str, Any]) -> None:
 
 
 def run(summary: dict[str, Any], folder: str, records: str | None = None) -> None:
-    from pipeline.stages import headline
+    from pipeline.report import headline
 
     rows = [
         (

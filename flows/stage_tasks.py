@@ -11,7 +11,9 @@ from prefect.futures import wait
 from pipeline import stages
 from pipeline.decision import Threshold
 from pipeline.records import Records
+from pipeline.report import headline, markdown
 from pipeline.resuming import once
+from pipeline.thresholds import read_thresholds
 
 
 def _storage_fault(_task: Any, _run: Any, state: Any) -> bool:
@@ -82,12 +84,15 @@ def evaluate(model: str, run: Path, truth: str, work: Path, threshold: Threshold
 
 
 @task
-def finish(run: Path, summary: dict[str, Any], model: str, left: Records, right: Records | None) -> dict[str, Any]:
-    """Summary, report and artifacts, all from the same numbers."""
-    result = stages.timed(stages.write_summary, run, summary, left, right)
+def finish(run: Path, summary: dict[str, Any], left: Records, right: Records | None, work: Path) -> dict[str, Any]:
+    """Thresholds, summary, report and artifacts, all from the same numbers."""
+    result = stages.timed(stages.write_summary, run, summary, left, right, work)
     rows = [{"figure": name, "value": value} for name, value in summary.items() if isinstance(value, int | float | str)]
-    create_table_artifact(rows, key=f"{summary['kind']}-summary", description=stages.headline(summary))
-    create_markdown_artifact(f"# {stages.headline(summary)}\n\nModel `{model}`.", key=f"{summary['kind']}-headline")
+    create_table_artifact(rows, key=f"{summary['kind']}-summary", description=headline(summary))
+    create_table_artifact(
+        read_thresholds(run), key=f"{summary['kind']}-thresholds", description="What each threshold would flag"
+    )
+    create_markdown_artifact(markdown(summary), key=f"{summary['kind']}-headline")
     return result
 
 

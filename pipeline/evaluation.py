@@ -92,13 +92,16 @@ class Missed:
 
 def evaluate_run(
     run: Path, truth: str, left: pd.Index, right: pd.Index | None, cluster_id: NDArray[np.int64]
-) -> tuple[dict[str, Any], Missed]:
+) -> tuple[dict[str, Any], Missed, NDArray[np.bool_]]:
     """Pairs and clusters of a run against all true pairs; any pair not among them is taken as false.
 
     Args:
         run: folder with ``pairs.parquet``.
         truth: file of left_id, right_id.
         left, right: record ids, ``right`` for a link; ``cluster_id`` is over both, end to end.
+
+    Returns:
+        The scores, the true pairs that were missed, and whether each written pair is true, in the order of the file.
 
     Raises:
         DataError: the truth cannot be read or names a record that is not there.
@@ -114,6 +117,7 @@ def evaluate_run(
     true_keys = np.unique(keys(true.left, true.right))
     written, matched = np.zeros(len(true_keys), bool), np.zeros(len(true_keys), bool)
     candidates = flagged = 0
+    truths: list[NDArray[np.bool_]] = []
     for batch in pq.ParquetFile(run / PAIRS).iter_batches(columns=["left_id", "right_id", "is_match"]):
         rows_left = left.get_indexer(batch["left_id"].to_pandas())
         rows_right = right_index.get_indexer(batch["right_id"].to_pandas()) + shift
@@ -121,7 +125,8 @@ def evaluate_run(
         found = keys(rows_left, rows_right)
         candidates, flagged = candidates + len(found), flagged + int(is_match.sum())
         place = np.searchsorted(true_keys, found)
-        is_true = np.flatnonzero(np.append(true_keys, -1)[place] == found)
+        truths.append(np.append(true_keys, -1)[place] == found)
+        is_true = np.flatnonzero(truths[-1])
         written[place[is_true]] = True
         matched[place[is_true[is_match[is_true]]]] = True
     pairs = _scores(int(matched.sum()), flagged, len(true_keys))
@@ -138,7 +143,8 @@ def evaluate_run(
         len(true_keys),
         independent_number(true_keys // n, true_keys % n),
     )
-    return {"pairs": pairs, "clusters": cluster_scores(cluster_id, entities_of(true, n))}, missed
+    scores = {"pairs": pairs, "clusters": cluster_scores(cluster_id, entities_of(true, n))}
+    return scores, missed, np.concatenate([*truths, np.empty(0, bool)])
 
 
 def where_lost(

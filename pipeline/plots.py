@@ -1,18 +1,17 @@
 """Plots: SVG that needs nothing from elsewhere."""
 
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
-
+from pipeline.pages import render
 from siamese.promise import interval
 
 
-def draw_reliability(reliability: dict[str, Any]) -> str:
+def draw_reliability(reliability: dict[str, Any], *, titled: bool = True) -> str:
     """Probability against the share of matches, as an SVG: on the diagonal, probabilities are what they say.
 
     Args:
         reliability: what :meth:`siamese.reliability.Reliability.describe` says.
+        titled: whether the number of pairs and the calibration error stand above; in a page they stand in its text.
     """
     most = max(each["pairs"] for each in reliability["bins"])
     bins = []
@@ -31,11 +30,4 @@ def draw_reliability(reliability: dict[str, Any]) -> str:
     pairs = sum(each["pairs"] for each in reliability["bins"])
     low, high = reliability["expected_calibration_error_interval"]
     label = f"{pairs:,} pairs: calibration error {reliability['expected_calibration_error']:.3f} (95%: {low:.3f} to {high:.3f})"
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("reliability.svg.jinja")
-    return template.render(bins=bins, label=label, ticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    return render("reliability.svg.jinja", bins=bins, label=label, titled=titled, ticks=[0, 0.2, 0.4, 0.6, 0.8, 1])

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
@@ -26,19 +25,22 @@ from pipeline.components import components
 from pipeline.decision import NEAR_MISS_BAND, Threshold
 from pipeline.embedding import Corpus, read_corpus
 from pipeline.evaluation import evaluate_run, where_lost
+from pipeline.fields import Fields, fields_of
 from pipeline.index import IndexKind, VectorIndex
 from pipeline.linkage import split_loose
 from pipeline.matching import PairWriter
 from pipeline.records import Records
-from pipeline.report import pick_examples, write_report
+from pipeline.report import headline as headline
+from pipeline.report import write_report
+from pipeline.runfiles import CLUSTERS
+from pipeline.thresholds import Truth, write_thresholds
 from siamese.encoder import SiameseEncoder
 from siamese.errors import ArtifactError
 from siamese.folders import Place, check_manifest, edited_folder, local_folder, read_json, write_json, write_manifest
 from siamese.prior import Histogram
-from siamese.schema import as_text
 
-CLUSTERS, UNIQUE, SUMMARY = "clusters.parquet", "unique.parquet", "summary.json"
-FACTS, GROUPS = "facts.json", "groups.npy"  # between stages only
+UNIQUE, SUMMARY = "unique.parquet", "summary.json"
+FACTS, GROUPS, IS_TRUE = "facts.json", "groups.npy", "is-true.npy"  # between stages only
 MODEL = "model"
 
 
@@ -215,7 +217,8 @@ def evaluate(model: str, run: Path, truth: str, work: Path, threshold: Threshold
     sides = proposing.Sides(encoder, work)
     left, right = (None if side is None else pd.Index(side.ids.to_pandas()) for side in (sides.left, sides.right))
     clusters = pq.read_table(run / CLUSTERS, columns=["cluster_id"])["cluster_id"].to_numpy()
-    scores, missed = evaluate_run(run, truth, left, right, clusters)
+    scores, missed, is_true = evaluate_run(run, truth, left, right, clusters)
+    np.save(work / IS_TRUE, is_true)
     judge = proposing.planned_judge(encoder, threshold, read_json(work / proposing.PLAN))
     lost = where_lost(missed, encoder, judge, Certificate.read(run).limit, sides.left, sides.right)
     return {**scores, "recall_lost": lost}
@@ -240,36 +243,25 @@ def timed(function: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any) ->
     return {**result, "seconds": round(time.perf_counter() - started, 3), "peak_mb": peak}
 
 
-def headline(summary: dict[str, Any]) -> str:
-    """A run in one sentence."""
-    if summary["kind"] == "link":
-        sizes = summary["records"]
-        return f"{summary['matches']:,} matches between {sizes['left']:,} and {sizes['right']:,} records"
-    return (
-        f"{summary['duplicates']:,} of {summary['records']:,} records are duplicates, in {summary['clusters']:,} groups"
-    )
-
-
-def write_summary(run: Path, summary: dict[str, Any], left: Records, right: Records | None) -> dict[str, Any]:
-    """Write ``summary.json`` and ``report.html``."""
+def write_summary(
+    run: Path, summary: dict[str, Any], left: Records, right: Records | None, work: Path
+) -> dict[str, Any]:
+    """Write ``thresholds.parquet``, ``summary.json`` and ``report.html``."""
+    truth = None
+    if summary["evaluation"]:
+        truth = Truth(np.load(work / IS_TRUE), summary["evaluation"]["pairs"]["true_pairs"])
+    write_thresholds(run, summary["min_probability"], summary["one_to_one"], truth)
     write_json(run / SUMMARY, summary)
-    examples = pick_examples(run, least=summary["min_probability"])
-    left_ids, right_ids = {example.left_id for example in examples}, {example.right_id for example in examples}
-    if right is None:
-        write_report(run, examples, fetch_records(left, left_ids | right_ids))
-    else:
-        write_report(run, examples, fetch_records(left, left_ids), fetch_records(right, right_ids))
+    write_report(run, left, right)
     return {}
 
 
-def fetch_records(records: Records, ids: set[str]) -> dict[str, dict[str, str | None]]:
+def fetch_records(records: Records, ids: set[str]) -> dict[str, Fields]:
     """The fields, as text, of a few records."""
     wanted = pa.array(sorted(ids), pa.large_string())
-    found: dict[str, dict[str, str | None]] = {}
+    found: dict[str, Fields] = {}
     for batch in records.batches():
-        chosen = batch.filter(pc.is_in(batch[records.id_column], value_set=wanted))
-        texts = pa.table({name: as_text(chosen[name]) for name in chosen.column_names})
-        found |= {row.pop(records.id_column): row for row in texts.to_pylist()}
+        found |= fields_of(batch, records.id_column, wanted)
         if len(found) == len(ids):
             break
     return found
@@ -288,6 +280,6 @@ def rewrite_report(place: Place) -> None:
     with edited_folder(place, "run") as run:
         manifest = check_manifest(run, "run")
         sources = [Records.open(each["path"], manifest["settings"]["id_column"]) for each in manifest["inputs"]]
-        write_summary(run, read_json(run / SUMMARY), sources[0], sources[1] if len(sources) > 1 else None)
+        write_report(run, sources[0], sources[1] if len(sources) > 1 else None)
         kept = {name: manifest[name] for name in ("model", "settings", "inputs", "outputs", "stages")}
         write_manifest(run, "run", kept)

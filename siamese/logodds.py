@@ -92,17 +92,22 @@ def _log_odds(kind: str, parameters: ArrayLike, scores: NDArray[np.float64]) -> 
     return np.where(scores == np.inf, -np.inf, found)
 
 
-def _held_out_losses(kind: str, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) log-loss of each pair in nats, out of fold; each fold has its part of either label."""
-    fold, losses, random = np.empty(len(labels), np.int64), np.empty(len(labels)), np.random.default_rng(0)
+def held_out_odds(kind: Kind, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n,) log-odds of each pair by a curve fitted to the other folds; each fold has its part of either label."""
+    fold, odds, random = np.empty(len(labels), np.int64), np.empty(len(labels)), np.random.default_rng(0)
     for label in (0, 1):
         members = random.permutation(np.flatnonzero(labels == label))
         fold[members] = np.arange(len(members)) % FOLDS
     for held in range(FOLDS):
         here = fold == held
-        odds = _log_odds(kind, _FITS[kind](scores[~here], labels[~here]), scores[here])
-        losses[here] = np.logaddexp(0, np.where(labels[here] == 1, -odds, odds))
-    return losses
+        odds[here] = _log_odds(kind, _FITS[kind](scores[~here], labels[~here]), scores[here])
+    return odds
+
+
+def _held_out_losses(kind: Kind, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n,) log-loss of each pair in nats, out of fold."""
+    odds = held_out_odds(kind, scores, labels)
+    return np.logaddexp(0, np.where(labels == 1, -odds, odds))
 
 
 def _simplest(losses: dict[Kind, NDArray[np.float64]]) -> Kind:

@@ -220,7 +220,8 @@ def test_evaluation_against_the_truth(tmp_path):
         tmp_path / "pairs.parquet"
     )
     pd.DataFrame({"left_id": ["b", "c", "b"], "right_id": ["a", "a", "c"]}).to_csv(tmp_path / "truth.csv", index=False)
-    scores, missed = evaluate_run(tmp_path, str(tmp_path / "truth.csv"), ids, None, np.array([0, 0, 1, 2, 2]))
+    scores, missed, is_true = evaluate_run(tmp_path, str(tmp_path / "truth.csv"), ids, None, np.array([0, 0, 1, 2, 2]))
+    assert is_true.tolist() == [True, True, False]
     assert missed.pairs.left.tolist() == [0, 1] and missed.written.tolist() == [True, False]
     assert missed.true == 3 and missed.independent == 1  # all three share records
     assert scores["pairs"] | {} == {

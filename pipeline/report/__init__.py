@@ -1,0 +1,7 @@
+"""The report: one page about a run, and the same in words for those who do not open it."""
+
+from pipeline.report.examples import ZERO, Example, pick_examples
+from pipeline.report.page import write_report
+from pipeline.report.words import assurance, headline, markdown
+
+__all__ = ["ZERO", "Example", "assurance", "headline", "markdown", "pick_examples", "write_report"]
