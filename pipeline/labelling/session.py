@@ -23,7 +23,7 @@ from pipeline.labelling.choosing import COLD, DRAWN, DRAWN_WHY, Choice, Draws, d
 from pipeline.labelling.committee import LEAST_EACH, Opinion, form_opinion
 from pipeline.labelling.pool import Pool, Shown
 from pipeline.labelling.proposal import Proposal
-from pipeline.labelling.standing import FLAGGED, Progress, Round, advise, agreement, expected, observed
+from pipeline.labelling.standing import FLAGGED, Progress, Round, advise, agreement, observed
 from pipeline.labelling.ties import BY_RULE, Ties
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
@@ -194,14 +194,7 @@ class LabelSession:
                 self._take_stock()
             labels = np.array(list(self._ties.labels.values()), np.int8)
             genuine, imposite = int((labels == 1).sum()), int((labels == 0).sum())
-            opinion = self._opinion
-            estimates: tuple[Estimate | None, ...] = (None, None, None)
-            hopes: tuple[float | None, ...] = (None, None, None)
-            if opinion is not None:
-                drawn = Draws(self._pool, self._known).places()
-                drawn = drawn[self._label[drawn] >= 0]
-                estimates = observed(self._pool, opinion, drawn, self._label[drawn])
-                hopes = expected(opinion.probability, self._times)
+            precision, recall, f1 = self._observed(self._opinion)
             contradictions = self._ties.contradictions()
             return Progress(
                 genuine + imposite + len(self._ties.unsure),
@@ -213,8 +206,9 @@ class LabelSession:
                 contradictions,
                 len(self._history),
                 self._worker is not None and self._worker.is_alive(),
-                *estimates,
-                *hopes,
+                precision,
+                recall,
+                f1,
                 advise(genuine + imposite, genuine, imposite, LEAST_EACH, self._history, len(contradictions)),
                 list(self._history),
             )
@@ -261,6 +255,14 @@ class LabelSession:
         """(m,) candidates that each pair of the pool stands for."""
         held = np.bincount(self._pool.stratum, minlength=len(self._pool.sizes))
         return (self._pool.sizes / held)[self._pool.stratum]
+
+    def _observed(self, opinion: Opinion | None) -> tuple[Estimate | None, Estimate | None, Estimate | None]:
+        """Precision, recall and F1 of an opinion, from the pairs that were drawn."""
+        if opinion is None:
+            return None, None, None
+        drawn = Draws(self._pool, self._known).places()
+        drawn = drawn[self._label[drawn] >= 0]
+        return observed(self._pool, opinion, drawn, self._label[drawn])
 
     def _choose(self, n: int, others: set[int]) -> list[Choice]:
         pool, taken = self._pool, {each.place for each in self._queue} | others
@@ -337,13 +339,12 @@ class LabelSession:
             opinion = form_opinion(self._features, signs, places, labels, self._seed)
             if opinion is None:
                 return
-            f1 = expected(opinion.probability, self._times)[2]
             kappa = None
             if before is not None:
                 kappa = agreement(before.probability >= FLAGGED, opinion.probability >= FLAGGED, self._times)
             with self._lock:
                 self._opinion, self._queue = opinion, []
-                self._history.append(Round(answered, f1, kappa))
+                self._history.append(Round(answered, *self._observed(opinion), kappa))
             if self._background and self._trains:
                 self._train_model()
         except Exception:  # labelling goes on without it
@@ -366,15 +367,10 @@ class LabelSession:
         self._scaled = (np.clip(scaled, -3, 3) / np.sqrt(scaled.shape[1])).astype(np.float32)
 
     def labelled(self) -> LabelledPairs:
-        """The answers, and the candidates whose label follows from them, as training reads them."""
+        """The answers as training reads them: what ``siamese train`` makes of the labels file."""
         with self._lock:
             split = {each.pair: each.split for each in self._file.answers}
             rows = [(*pair, label, split.get(pair, "train")) for pair, label in self._ties.labels.items()]
-            follows = np.flatnonzero(self._derived >= 0)
-            rows += [
-                (self._pool.left_ids[place], self._pool.right_ids[place], int(self._derived[place]), "train")
-                for place in follows
-            ]
         frame = pd.DataFrame(rows, columns=["left_id", "right_id", "label", "split"]).astype({"label": "int8"})
         frame.insert(3, "is_chosen", True)
         return LabelledPairs(str(self._file.path or "the answers"), frame, True, True)
