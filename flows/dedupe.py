@@ -1,7 +1,11 @@
 """Flow ``dedupe``: every duplicate in one corpus."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -13,11 +17,14 @@ from pipeline.decision import Threshold
 from pipeline.records import Records
 from pipeline.resuming import job_folder, job_key
 from siamese.folders import check_writable, local_folder, write_manifest
+from siamese.remote import is_url
+
+NO_MODEL = "none (the untrained tower)"
 
 
 @flow(task_runner=local_runner())
 def dedupe(
-    model: str,
+    model: str | None,
     records: str,
     out: str,
     *,
@@ -33,7 +40,7 @@ def dedupe(
     """Find the duplicates of a corpus; gives the summary that is also in ``summary.json``.
 
     Args:
-        model: model folder, or its URL.
+        model: model folder, or its URL; None: the untrained tower, with a threshold from the spread of the distances alone.
         records: file, folder, glob or URL.
         out: run folder to write, or its URL.
         max_distance: flag pairs up to here, in margin units, by the distance alone.
@@ -54,7 +61,7 @@ def dedupe(
 
 def run_job(
     kind: str,
-    model: str,
+    model: str | None,
     left: str,
     right: str | None,
     out: str,
@@ -70,11 +77,39 @@ def run_job(
     A run of the same that was killed is gone on with.
     """
     check_writable(out)
-    # One model for all stages, whatever the URL holds later, and for workers that run in another folder.
-    place, model = model, str(local_folder(model, "model").absolute())
+    sources = [Records.open(path, id_column) for path in (left, right) if path is not None]
+    with _model_for(model, sources, out) as folder:
+        return _run(kind, folder, model or NO_MODEL, sources, out, threshold, truth, exact, id_column, one_to_one)
+
+
+@contextmanager
+def _model_for(model: str | None, sources: list[Records], out: str) -> Iterator[str]:
+    """The folder of one model for all stages, whatever a URL holds later, and for workers that run in another folder; an untrained one is
+    made beside the output, which all workers see."""
+    if model is not None:
+        yield str(local_folder(model, "model").absolute())
+        return
+    beside = None if is_url(out) else Path(out).absolute().parent
+    with tempfile.TemporaryDirectory(prefix=".siamese-first-", dir=beside) as folder:
+        stages.first_model(sources, Path(folder) / "model")
+        yield str(Path(folder) / "model")
+
+
+def _run(
+    kind: str,
+    model: str,
+    place: str,
+    sources: list[Records],
+    out: str,
+    threshold: Threshold,
+    truth: str | None,
+    exact: bool,
+    id_column: str,
+    one_to_one: bool,
+) -> dict[str, Any]:
+    right = sources[1].path if len(sources) > 1 else None
     encoder = stages.load_encoder(model)
     judge = threshold.judge(encoder)  # a threshold that cannot be had is refused before any work
-    sources = [Records.open(path, id_column) for path in (left, right) if path is not None]
     inputs = [inputs_of(source) for source in sources]
     settings = {**asdict(threshold), "one_to_one": one_to_one, "exact": exact, "id_column": id_column}
     asked = {"kind": kind, "model": encoder.fingerprint, "inputs": inputs, "settings": settings, "truth": truth}
@@ -114,12 +149,13 @@ def run_job(
             "margin": encoder.margin,
             "energy": encoder.energy.value,
             "calibration": judge.calibration.summary(),
+            "calibrated": len(judge.calibration.evidence) > 0,
             "search": _figures(proposed),
             "evaluation": {**_figures(evaluation), "promises": kept_promises(matched, evaluation)}
             if evaluation
             else None,
             "model": place,
-            "records_path": left if right is None else f"{left} and {right}",
+            "records_path": " and ".join(source.path for source in sources),
             "one_to_one": one_to_one,
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": {name: facts["seconds"] for name, facts in done.items()},

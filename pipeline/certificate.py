@@ -33,8 +33,8 @@ ASSUMPTIONS = (
 )
 
 OF_CHOSEN = (
-    "The labelled pairs were chosen to teach, and are no sample of the run's candidates: nothing is promised, and the rates given here are of "
-    "those pairs, which are harder than others. Judge a sample of this run (siamese audit) for figures that hold for it.",
+    "The labelled pairs were chosen to teach, and are no sample of the run's candidates: nothing is promised, and the rates given here are "
+    "of those pairs, which are harder than others. Judge a sample of this run (siamese audit) for figures that hold for it.",
 )
 OF_NONE = (
     "There were no labelled pairs: the threshold is a guess from the spread of the distances, and nothing is promised.",

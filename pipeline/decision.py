@@ -23,7 +23,7 @@ REVIEW = (0.1, 0.9)
 LEAST_IMPOSITES = 30  # among the evidence that the share of matches is estimated from
 ZONES = ("no match", "review", "match")
 CHOSEN = "best F1 expected of labels that were chosen to teach"
-UNCALIBRATED = "uncalibrated: from the spread of the distances, without a label"
+UNCALIBRATED = "the spread of the distances alone (uncalibrated: there are no labels)"
 
 
 @dataclass(frozen=True)

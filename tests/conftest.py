@@ -1,8 +1,11 @@
-"""What all tests share: a Prefect home of their own, and the public benchmark data where it lies beside the project."""
+"""What all tests share: a Prefect home of their own, the public benchmark data where it lies beside the project, and a browser."""
 
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,3 +19,16 @@ def benchmarks() -> Path:
     if not BENCHMARKS.is_dir():
         pytest.skip(f"the public benchmark data is not at {BENCHMARKS}")
     return BENCHMARKS
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium without a window, one for the session."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra [test])")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("there is no chromium on the path: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        made = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield made
+        made.close()

@@ -23,7 +23,7 @@ from pipeline.labelling.choosing import COLD, DRAWN, DRAWN_WHY, Choice, Draws, d
 from pipeline.labelling.committee import LEAST_EACH, Opinion, form_opinion
 from pipeline.labelling.pool import Pool, Shown
 from pipeline.labelling.proposal import Proposal
-from pipeline.labelling.standing import FLAGGED, Progress, Round, advise, agreement, expected, observed
+from pipeline.labelling.standing import FLAGGED, Progress, Round, advise, agreement, observed
 from pipeline.labelling.ties import BY_RULE, Ties
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
@@ -194,46 +194,26 @@ class LabelSession:
         with self._lock:
             if self._file.refresh():
                 self._take_stock()
-            ties, derived, known, label = (
-                self._ties,
-                self._derived,
-                self._known,
-                self._label,
-            )  # replaced whole, never changed
-            opinion, history, by_rule = (
-                self._opinion,
-                list(self._history),
-                sum(each.by == BY_RULE for each in self._file.answers),
-            )
-            training = self._worker is not None and self._worker.is_alive()
+            ties, derived = self._ties, self._derived  # replaced whole, never changed
+            drawn, history = self._drawn(), list(self._history)
+            by_rule = sum(each.by == BY_RULE for each in self._file.answers)
+            training, opinion = self._worker is not None and self._worker.is_alive(), self._opinion
         labels = np.array(list(ties.labels.values()), np.int8)
         genuine, imposite = int((labels == 1).sum()), int((labels == 0).sum())
-        estimates: tuple[Estimate | None, Estimate | None, Estimate | None] = (None, None, None)
-        hopes: tuple[float, float, float] | None = None
-        if opinion is not None:
-            drawn = Draws(self._pool, known).places()
-            drawn = drawn[label[drawn] >= 0]
-            estimates = observed(self._pool, opinion, drawn, label[drawn])
-            hopes = expected(opinion.probability, self._times)
         contradictions = ties.contradictions()
         return Progress(
-            answered=genuine + imposite + len(ties.unsure),
-            genuine=genuine,
-            imposite=imposite,
-            unsure=len(ties.unsure),
-            by_rule=by_rule,
-            derived=int((derived >= 0).sum()),
-            contradictions=contradictions,
-            rounds=len(history),
-            training=training,
-            precision=estimates[0],
-            recall=estimates[1],
-            f1=estimates[2],
-            expected_precision=hopes and hopes[0],
-            expected_recall=hopes and hopes[1],
-            expected_f1=hopes and hopes[2],
-            advice=advise(genuine + imposite, genuine, imposite, LEAST_EACH, history, len(contradictions)),
-            history=history,
+            genuine + imposite + len(ties.unsure),
+            genuine,
+            imposite,
+            len(ties.unsure),
+            by_rule,
+            int((derived >= 0).sum()),
+            contradictions,
+            len(history),
+            training,
+            *self._observed(opinion, *drawn),
+            advise(genuine + imposite, genuine, imposite, LEAST_EACH, history, len(contradictions)),
+            history,
         )
 
     @property
@@ -278,6 +258,18 @@ class LabelSession:
         """(m,) candidates that each pair of the pool stands for."""
         held = np.bincount(self._pool.stratum, minlength=len(self._pool.sizes))
         return (self._pool.sizes / held)[self._pool.stratum]
+
+    def _drawn(self) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+        """Places of the pairs that were drawn and have a label, and the labels."""
+        drawn = Draws(self._pool, self._known).places()
+        drawn = drawn[self._label[drawn] >= 0]
+        return drawn, self._label[drawn]
+
+    def _observed(
+        self, opinion: Opinion | None, drawn: NDArray[np.int64], labels: NDArray[np.int8]
+    ) -> tuple[Estimate | None, Estimate | None, Estimate | None]:
+        """Precision, recall and F1 of an opinion, from the pairs that were drawn; it takes long, so hold no lock."""
+        return (None, None, None) if opinion is None else observed(self._pool, opinion, drawn, labels)
 
     def _choose(self, n: int, others: set[int]) -> list[Choice]:
         pool, taken = self._pool, {each.place for each in self._queue} | others
@@ -366,13 +358,15 @@ class LabelSession:
             opinion = form_opinion(self._features, signs, places, labels, self._seed)
             if opinion is None:
                 return
-            f1 = expected(opinion.probability, self._times)[2]
             kappa = None
             if before is not None:
                 kappa = agreement(before.probability >= FLAGGED, opinion.probability >= FLAGGED, self._times)
             with self._lock:
+                drawn = self._drawn()
+            estimates = self._observed(opinion, *drawn)
+            with self._lock:
                 self._opinion, self._queue = opinion, []
-                self._history.append(Round(answered, f1, kappa))
+                self._history.append(Round(answered, *estimates, kappa))
             if self._background and self._trains:
                 self._train_model()
         except Exception:  # labelling goes on without it
@@ -395,15 +389,10 @@ class LabelSession:
         self._scaled = (np.clip(scaled, -3, 3) / np.sqrt(scaled.shape[1])).astype(np.float32)
 
     def labelled(self) -> LabelledPairs:
-        """The answers, and the candidates whose label follows from them, as training reads them."""
+        """The answers as training reads them: what ``siamese train`` makes of the labels file."""
         with self._lock:
             split = {each.pair: each.split for each in self._file.answers}
             rows = [(*pair, label, split.get(pair, "train")) for pair, label in self._ties.labels.items()]
-            follows = np.flatnonzero(self._derived >= 0)
-            rows += [
-                (self._pool.left_ids[place], self._pool.right_ids[place], int(self._derived[place]), "train")
-                for place in follows
-            ]
         frame = pd.DataFrame(rows, columns=["left_id", "right_id", "label", "split"]).astype({"label": "int8"})
         frame.insert(3, "is_chosen", True)
         return LabelledPairs(str(self._file.path or "the answers"), frame, True, True)

@@ -25,12 +25,14 @@ class Round:
 
     Attributes:
         answered: answers that it learned from.
-        expected_f1: of what it calls matches among the candidates, by its own probabilities.
+        precision, recall, f1: then, as in :class:`Progress`.
         agreement: with the committee before, Cohen's kappa over the candidates (Bloodgood and Vijay-Shanker 2009); None for the first.
     """
 
     answered: int
-    expected_f1: float
+    precision: Estimate | None
+    recall: Estimate | None
+    f1: Estimate | None
     agreement: float | None
 
 
@@ -42,11 +44,10 @@ class Progress:
         answered: pairs with an answer; of these genuine, imposite and unsure ones, and those that only a rule answered (by_rule).
         derived: candidates whose label follows from the answers.
         contradictions: answers that cannot all be right.
-        rounds: trainings so far; ``history`` has each.
+        rounds: trainings so far; ``history`` has each, and so how the estimates moved.
         training: whether one is under way.
         precision, recall, f1: of what the judges of the moment call matches, among all candidates of the pool; from the pairs that
             were drawn at random, each judged by judges that did not see its answer, with 95% intervals. None before they say anything.
-        expected_precision, expected_recall, expected_f1: the same by the judges' own probabilities: steadier, and biased where they err.
         advice: in words: "keep going: ..." or "enough: ...".
     """
 
@@ -62,19 +63,8 @@ class Progress:
     precision: Estimate | None
     recall: Estimate | None
     f1: Estimate | None
-    expected_precision: float | None
-    expected_recall: float | None
-    expected_f1: float | None
     advice: str
     history: list[Round] = field(default_factory=list)
-
-
-def expected(probability: NDArray[np.float64], times: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Precision, recall and F1 of the pairs that are flagged, as the probabilities have it; each pair stands for so many."""
-    flagged = probability >= FLAGGED
-    right, all_ = float((times * probability)[flagged].sum()), float((times * probability).sum())
-    n = float(times[flagged].sum())
-    return right / n if n else 1.0, right / all_ if all_ else 1.0, 2 * right / (n + all_) if n + all_ else 1.0
 
 
 def observed(

@@ -2,7 +2,6 @@
 
 import http.client
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -36,25 +35,13 @@ WITHIN_SECONDS = 60
 LABELS = {"y": 1, "n": 0, "u": None}
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("there is no chromium here")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])  # root may not have one
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def opened(chromium: Any) -> Iterator[Callable[..., Any]]:
+def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens an address in a new window; nothing may be asked of elsewhere, and nothing may go wrong unseen."""
     contexts, wrong = [], []
 
     def open_(address: str, width: int = 1000, **options: Any) -> Any:
-        context = chromium.new_context(viewport={"width": width, "height": 800}, **options)
+        context = browser.new_context(viewport={"width": width, "height": 800}, **options)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
