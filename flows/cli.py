@@ -10,6 +10,7 @@ from flows.commands.dedupe import dedupe
 from flows.commands.demo import demo
 from flows.commands.evaluate import evaluate
 from flows.commands.index import index
+from flows.commands.label import label
 from flows.commands.link import link
 from flows.commands.query import query
 from flows.commands.report import report
@@ -25,7 +26,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (train, evaluate, score, index, dedupe, link, query, verify, report, audit, demo)  # in the order of --help
+COMMANDS = (
+    label,
+    train,
+    evaluate,
+    score,
+    index,
+    dedupe,
+    link,
+    query,
+    verify,
+    report,
+    audit,
+    demo,
+)  # in the order of --help
 for command in COMMANDS:
     app.command()(command)
 

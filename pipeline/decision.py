@@ -163,7 +163,7 @@ class Threshold:
             limit = calibration.best_f1()
         for what, share in (("precision", self.min_precision), ("recall", self.min_recall)):
             if share is not None:
-                raise SettingsError(f"a {what} of {share:g} cannot be promised {labels}, and leave --min-{what} out")
+                raise SettingsError(f"a {what} of {share:g} cannot be promised {labels}, or leave --min-{what} out")
         return Decision(calibration, min(limit, cut), None, (), source)
 
 

@@ -212,7 +212,7 @@ class LabelSession:
             len(history),
             training,
             *self._observed(opinion, *drawn),
-            advise(genuine + imposite, genuine, imposite, LEAST_EACH, history, len(contradictions)),
+            advise(len(ties.people), genuine, imposite, LEAST_EACH, history, len(contradictions)),
             history,
         )
 
@@ -273,7 +273,7 @@ class LabelSession:
 
     def _choose(self, n: int, others: set[int]) -> list[Choice]:
         pool, taken = self._pool, {each.place for each in self._queue} | others
-        labels = np.array(list(self._ties.labels.values()), np.int8)
+        labels = np.array([label for pair, label in self._ties.labels.items() if pair in self._ties.people], np.int8)
         draws = Draws(pool, self._known)
         random = np.random.default_rng([self._seed, len(self._file.answers), len(taken)])
         if self._opinion is None or self._scaled is None:
@@ -333,7 +333,7 @@ class LabelSession:
 
     def _learn_if_due(self) -> None:
         with self._lock:
-            answered = len(self._ties.labels)
+            answered = len(self._ties.people)
             due = max(ROUND, int(GROWTH * self._learned_from)) if self._opinion is not None else 1
             if answered < COLD or answered - self._learned_from < due:
                 return
@@ -352,7 +352,7 @@ class LabelSession:
             self._ready_features()
             with self._lock:
                 places = np.flatnonzero(self._label >= 0)
-                labels, answered, before = self._label[places].copy(), len(self._ties.labels), self._opinion
+                labels, answered, before = self._label[places].copy(), len(self._ties.people), self._opinion
             signs = [*feature_signs(self._encoder.schema), DISTANCE_SIGN]
             assert self._features is not None
             opinion = form_opinion(self._features, signs, places, labels, self._seed)

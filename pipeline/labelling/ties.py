@@ -51,6 +51,7 @@ class Ties:
     Attributes:
         labels: (left_id, right_id) -> 1 or 0, of each pair with an answer; people outvote rules. A pair with as many answers for as
             against has none.
+        people: pairs of these that a person labelled.
         asked: every pair with an answer, unsure ones too.
         unsure: those of them that somebody was unsure of, and nobody sure.
     """
@@ -64,11 +65,14 @@ class Ties:
             said[pair].append(answer)
         self.asked = set(said) | set(turned)  # either way round
         self.labels: dict[tuple[str, str], int] = {}
+        self.people: set[tuple[str, str]] = set()
         self.unsure: set[tuple[str, str]] = set()
         self._both: list[tuple[str, str]] = []
         for pair, given in said.items():
             people = [each for each in given if each.by != BY_RULE]
             votes = [each.label for each in people or given if each.label is not None]
+            if people and votes:
+                self.people.add(pair)
             if not votes:
                 self.unsure.add(pair)
             elif 2 * sum(votes) != len(votes):
