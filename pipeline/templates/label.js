@@ -4,6 +4,7 @@
   const at = (id) => document.getElementById(id);
   const NAMES = new Map([[true, "The same"], [false, "Different"], [null, "Unsure"]]);
   const KEYS = { y: () => answer(true), n: () => answer(false), u: () => answer(null), b: back, "?": () => at("help").showModal() };
+  const PENDING = `pending ${location.pathname}`; // of this program: another one on this port may have other records
   const SOON = 2000; // milliseconds: between looks at a model in training, and until an unwritten answer is sent again
 
   const tab = (sessionStorage.tab ??= crypto.randomUUID());
@@ -83,17 +84,17 @@
 
   function answer(label) {
     if (!shown || busy) return;
-    sessionStorage.pending = JSON.stringify({ tab, request: crypto.randomUUID(), ...shown, label });
+    sessionStorage.setItem(PENDING, JSON.stringify({ tab, request: crypto.randomUUID(), ...shown, label }));
     send();
   }
 
   function send() {
-    const pending = JSON.parse(sessionStorage.pending);
+    const pending = JSON.parse(sessionStorage.getItem(PENDING));
     const name = NAMES.get(pending.label);
     once(
       async () => {
         const state = await ask("answer", { ...pending, by: at("by").value });
-        delete sessionStorage.pending;
+        sessionStorage.removeItem(PENDING);
         show(state, `${name}: written.`);
       },
       (error) => `Your answer “${name.toLowerCase()}” is not written: ${error.message}. ` +
@@ -103,8 +104,8 @@
 
   function back() {
     if (busy) return;
-    if (sessionStorage.pending) {
-      delete sessionStorage.pending;
+    if (sessionStorage.getItem(PENDING)) {
+      sessionStorage.removeItem(PENDING);
       at("said").textContent = "Dropped.";
       return start();
     }
@@ -119,7 +120,7 @@
   }
 
   function start() {
-    if (sessionStorage.pending) return send();
+    if (sessionStorage.getItem(PENDING)) return send();
     once(async () => show(await ask("pair", { tab })), (error) => `There is no pair to show: ${error.message}.`);
   }
 

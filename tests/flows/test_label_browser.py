@@ -28,7 +28,7 @@ import sys
 from flows.label_page import serve
 from pipeline.labelling import LabelSession
 with LabelSession(sys.argv[1], sys.argv[2], train=False) as session:
-    serve(session, open_browser=False, by="ann")
+    serve(session, open_browser=False, by=sys.argv[3])
 """
 SHOWN = "[...document.querySelectorAll('#pair thead bdi')].map((each) => each.textContent).join('|')"
 WITHIN_SECONDS = 60
@@ -75,7 +75,7 @@ def served(session: FakeSession) -> Iterator[str]:
 
 
 @contextmanager
-def program(*args: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def program(*args: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The program that labels, in a process of its own, and the address that it printed."""
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *map(str, args)], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -108,9 +108,9 @@ def press(page: Any, key: str) -> tuple[str, str]:
 
 def test_answers_outlive_a_reload_and_a_killed_program(opened: Callable[..., Any], tmp_path: Path) -> None:
     make_corpus(300, seed=0).save(tmp_path)
-    files = tmp_path / "records.parquet", tmp_path / "labels.parquet"
+    records, labels = tmp_path / "records.parquet", tmp_path / "labels.parquet"
     given: dict[tuple[str, str], int | None] = {}
-    with program(*files) as (process, address):
+    with program(records, labels, "ann") as (process, address):
         page = opened(address)
         for number in range(20):
             key = "ynu"[number % 3]
@@ -132,20 +132,25 @@ def test_answers_outlive_a_reload_and_a_killed_program(opened: Callable[..., Any
         page.wait_for_selector("#problem:not([hidden])")
         assert "“the same” is not written" in page.inner_text("#problem")
 
-    def written() -> dict[tuple[str, str], int | None]:
-        rows = pq.read_table(files[1]).to_pylist()
-        assert {row["by"] for row in rows} == {"ann"}
-        return {(row["left_id"], row["right_id"]): row["label"] for row in rows}
-
-    assert written() == given and len(given) == 20
-    with program(*files) as (process, address):
-        page = opened(address)
-        until(page, "document.getElementById('count').textContent === '20'")
-        assert tuple(page.evaluate(SHOWN).split("|")) not in given
-        given[press(page, "y")] = 1
-        assert written() == given
+    assert written(labels) == {(*pair, "ann"): label for pair, label in given.items()} and len(given) == 20
+    with program(records, labels, "ann") as (process, address), program(records, labels, "bob") as (_, other):
+        both = {"ann": opened(address), "bob": opened(other)}
+        answers = written(labels)
+        for _ in range(3):
+            for by, page in both.items():
+                until(page, "document.getElementById('count').textContent !== '…'")
+                pair = press(page, "y")
+                assert (*pair, by) not in answers
+                answers[(*pair, by)] = 1
+        assert written(labels) == answers and len(answers) == 26
+        assert not {pair[:2] for pair in list(answers)[20:]} & set(given)  # nobody is asked again
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(WITHIN_SECONDS) == 0
+
+
+def written(labels: Path) -> dict[tuple[str, str, str], int | None]:
+    """The label that each person gave each pair, as the file has it."""
+    return {(row["left_id"], row["right_id"], row["by"]): row["label"] for row in pq.read_table(labels).to_pylist()}
 
 
 def test_an_answer_that_cannot_be_written_is_kept_and_sent_again(opened: Callable[..., Any]) -> None:
