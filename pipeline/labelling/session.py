@@ -167,6 +167,8 @@ class LabelSession:
                 self._session,
             )
             self._file.add([answer])
+            if proposal.why == AGAIN:  # asked twice is enough, whatever the answer
+                self._questioned |= {proposal.pair, proposal.pair[::-1]}
             self._take_stock()
         if self._background:
             self._learn_if_due()

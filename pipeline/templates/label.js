@@ -75,7 +75,9 @@
       stand.wanted = false;
       state = document.hidden ? null : await ask("standing").catch(() => null);
       if (!state) continue;
-      if (at("standing").innerHTML !== state.standing) at("standing").innerHTML = state.standing;
+      const open = at("standing").querySelector("details[open]");
+      at("standing").innerHTML = state.standing;
+      if (open) at("standing").querySelector("details")?.setAttribute("open", "");
       at("count").textContent = state.answered.toLocaleString("en");
     }
     stand.busy = false;
