@@ -3,6 +3,7 @@
 import logging
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -36,6 +37,7 @@ from siamese.schema import as_table
 from siamese.settings import TrainingConfig
 from siamese.verifier import DISTANCE_SIGN
 
+HELD = 600.0  # seconds that an open pair is kept for whom it was proposed to
 ROUND, GROWTH = 10, 0.2  # answers between two trainings: ten, or a fifth of all
 NO_DISTANCE = 1e-9  # rounding: records of equal contents
 AGAIN = "the answers contradict each other"
@@ -100,10 +102,10 @@ class LabelSession:
             model = SiameseEncoder.load(str(model))
         self._encoder = model or untrained_encoder(self._sources, kinds=kinds, seed=seed)
         given = None if candidates is None else _frame(candidates)
-        self._pool = Pool.draw(self._encoder, self._sources, folder, seed, given)
-        sides = [self._pool.left_ids, self._pool.right_ids]
+        self.pool = Pool.draw(self._encoder, self._sources, folder, seed, given)
+        sides = [self.pool.left_ids, self.pool.right_ids]
         self._shown = Shown(self._sources, sides if right is not None else [np.concatenate(sides)])
-        self._places = self._pool.index()
+        self._places = self.pool.index()
         self._kinds, self._seed, self._background, self._trains = kinds, seed, background, train
         self._session = uuid.uuid4().hex[:12]
         self._features: NDArray[np.float32] | None = None
@@ -113,7 +115,7 @@ class LabelSession:
         self._model_of = self._learned_from = 0  # answers
         self._history: list[Round] = []
         self._queue: list[Choice] = []
-        self._asked_of: dict[int, str] = {}  # place -> who is at it
+        self._asked_of: dict[int, tuple[str, float]] = {}  # place -> who is at it, and since when
         self._questioned: set[tuple[str, str]] = set()
         self._worker: threading.Thread | None = None
         self._take_stock()
@@ -121,7 +123,7 @@ class LabelSession:
     def propose(self, n: int = 1, by: str = "") -> list[Proposal]:
         """The next n pairs to answer, the most useful first; fewer where there are no more.
 
-        A pair comes again until it is answered. What was proposed to somebody else and is open does not come.
+        A pair comes again until it is answered. What was proposed to somebody else in the last ten minutes does not come.
         """
         self._learn_if_due()
         with self._lock:
@@ -129,7 +131,8 @@ class LabelSession:
                 self._take_stock()
             again = [self._proposal_of(*pair, AGAIN) for pair in self._to_question()[:n]]
             self._queue = [each for each in self._queue if not self._known[each.place]]
-            others = {place for place, who in self._asked_of.items() if who != by and not self._known[place]}
+            now = time.monotonic()
+            others = {place for place, (who, since) in self._asked_of.items() if who != by and now - since < HELD}
             own = [each for each in self._queue if each.place not in others]
             short = n - len(again) - len(own)
             if short > 0:
@@ -137,7 +140,7 @@ class LabelSession:
                 self._queue += more
                 own += more
             own = own[: n - len(again)]
-            self._asked_of |= {each.place: by for each in own}
+            self._asked_of |= {each.place: (by, now) for each in own}
             return again + [self._proposal(each) for each in own]
 
     def answer(self, pair: Proposal | tuple[str, str], label: bool | None, by: str = "") -> None:
@@ -239,7 +242,7 @@ class LabelSession:
 
     def _take_stock(self) -> None:
         """What the answers say of the pool."""
-        pool = self._pool
+        pool = self.pool
         self._ties = Ties(self._file.answers)
         self._label = np.full(len(pool), -1, np.int8)
         self._known = np.zeros(len(pool), bool)
@@ -258,12 +261,12 @@ class LabelSession:
     @property
     def _times(self) -> NDArray[np.float64]:
         """(m,) candidates that each pair of the pool stands for."""
-        held = np.bincount(self._pool.stratum, minlength=len(self._pool.sizes))
-        return (self._pool.sizes / held)[self._pool.stratum]
+        held = np.bincount(self.pool.stratum, minlength=len(self.pool.sizes))
+        return (self.pool.sizes / held)[self.pool.stratum]
 
     def _drawn(self) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
         """Places of the pairs that were drawn and have a label, and the labels."""
-        drawn = Draws(self._pool, self._known).places()
+        drawn = Draws(self.pool, self._known).places()
         drawn = drawn[self._label[drawn] >= 0]
         return drawn, self._label[drawn]
 
@@ -271,10 +274,10 @@ class LabelSession:
         self, opinion: Opinion | None, drawn: NDArray[np.int64], labels: NDArray[np.int8]
     ) -> tuple[Estimate | None, Estimate | None, Estimate | None]:
         """Precision, recall and F1 of an opinion, from the pairs that were drawn; it takes long, so hold no lock."""
-        return (None, None, None) if opinion is None else observed(self._pool, opinion, drawn, labels)
+        return (None, None, None) if opinion is None else observed(self.pool, opinion, drawn, labels)
 
     def _choose(self, n: int, others: set[int]) -> list[Choice]:
-        pool, taken = self._pool, {each.place for each in self._queue} | others
+        pool, taken = self.pool, {each.place for each in self._queue} | others
         labels = np.array([label for pair, label in self._ties.labels.items() if pair in self._ties.people], np.int8)
         draws = Draws(pool, self._known)
         random = np.random.default_rng([self._seed, len(self._file.answers), len(taken)])
@@ -304,7 +307,7 @@ class LabelSession:
         return None if place is None or self._opinion is None else float(self._opinion.held_out[place])
 
     def _proposal(self, choice: Choice) -> Proposal:
-        left, right = self._pool.left_ids[choice.place], self._pool.right_ids[choice.place]
+        left, right = self.pool.left_ids[choice.place], self.pool.right_ids[choice.place]
         return replace(self._proposal_of(left, right, choice.why), weight=choice.weight)
 
     def _proposal_of(self, left: str, right: str, why: str) -> Proposal:
@@ -316,7 +319,7 @@ class LabelSession:
         for name, found in zip(pair, (one, other), strict=True):
             if not found:
                 raise DataError(f"there is no record '{name}' among '{self._sources[0].path}': expected the id of one")
-        distance = float("nan") if place is None else float(self._pool.distances[place])
+        distance = float("nan") if place is None else float(self.pool.distances[place])
         if place is None:
             distance = float(self._encoder.distance([one], [other])[0])
         return Proposal(*pair, one, other, distance, self._judged(pair), why, 1.0, self._shares(one, other))
@@ -377,7 +380,7 @@ class LabelSession:
     def _ready_features(self) -> None:
         if self._features is not None:
             return
-        pool, encoder = self._pool, self._encoder
+        pool, encoder = self.pool, self._encoder
         profiles = Profiles.of(pool.texts, encoder.schema, rare_words(encoder.schema, self._sources))
         features = Comparison(profiles, pool.left, pool.right).features(encoder.schema)
         distances = (pool.distances / encoder.margin).astype(np.float32)
