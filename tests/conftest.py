@@ -21,9 +21,9 @@ def benchmarks() -> Path:
     return BENCHMARKS
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not session: while it is open, Prefect takes this thread for an asynchronous one
 def browser() -> Iterator[Any]:
-    """Debian's Chromium without a window, one for the session."""
+    """Debian's Chromium without a window."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra [test])")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
