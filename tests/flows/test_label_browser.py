@@ -17,7 +17,8 @@ import pytest
 
 from flows.desk import Desk
 from flows.guard import Guard
-from flows.label_page import application, listen, web_server
+from flows.label_app import application
+from flows.label_page import listen, web_server
 from pipeline.synthetic import make_corpus
 from siamese.errors import OutputError
 from tests.flows.fake_session import FakeSession

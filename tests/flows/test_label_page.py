@@ -10,7 +10,8 @@ from starlette.testclient import TestClient
 
 from flows.desk import Desk
 from flows.guard import Guard
-from flows.label_page import BODY_BYTES, application, serve
+from flows.label_app import BODY_BYTES, application
+from flows.label_page import serve
 from siamese.errors import DataError, OutputError, SettingsError
 from tests.flows.fake_session import LONG, FakeSession
 
