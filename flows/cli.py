@@ -13,6 +13,7 @@ from flows.commands.evaluate import evaluate
 from flows.commands.explain import explain
 from flows.commands.export import export
 from flows.commands.index import index
+from flows.commands.label import label
 from flows.commands.link import link
 from flows.commands.patch import patch
 from flows.commands.query import query
@@ -37,6 +38,7 @@ COMMANDS = (  # in the order of --help
     evaluate,
     score,
     explain,
+    label,
     index,
     query,
     dedupe,

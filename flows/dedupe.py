@@ -1,26 +1,18 @@
 """Flow ``dedupe``: every duplicate in one corpus."""
 
-from dataclasses import asdict
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
-from flows import proposals, stage_tasks
+from flows.jobs import Job, whole_run
 from flows.runners import local_runner
-from pipeline import stages, state
 from pipeline.decision import Threshold
-from pipeline.records import Records
-from pipeline.resuming import job_folder, job_key
 from pipeline.rules import GoldenRules
-from pipeline.survivorship import check_rules
-from siamese.folders import Place, check_manifest, check_writable, local_folder, read_json, write_manifest
 
 
 @flow(task_runner=local_runner())
 def dedupe(
-    model: str,
+    model: str | None,
     records: str,
     out: str,
     *,
@@ -39,7 +31,7 @@ def dedupe(
     """Find the duplicates of a corpus; gives the summary that is also in ``summary.json``.
 
     Args:
-        model: model folder, or its URL.
+        model: model folder, or its URL; None: the untrained tower, with a threshold from the spread of the distances alone.
         records: file, folder, glob or URL.
         out: run folder to write, or its URL.
         max_distance: flag pairs up to here, in margin units, by the distance alone.
@@ -57,150 +49,16 @@ def dedupe(
     Raises:
         SiameseError: the input does not do, or ``out`` cannot be written.
     """
-    threshold = Threshold(max_distance, min_precision, min_recall, confidence, verifier)
-    before = None if previous is None else whole_run(previous)
-    return run_job(
+    return Job(
         "dedupe",
         model,
-        records,
-        None,
+        (records,),
         out,
-        threshold,
+        Threshold(max_distance, min_precision, min_recall, confidence, verifier),
         truth,
         exact,
         id_column,
-        one_to_one=False,
-        rules=golden or GoldenRules(),
-        previous=before,
+        golden=golden or GoldenRules(),
+        previous=None if previous is None else whole_run(previous),
         keep=keep_state,
-    )
-
-
-def run_job(
-    kind: str,
-    model: str,
-    left: str,
-    right: str | None,
-    out: str,
-    threshold: Threshold,
-    truth: str | None,
-    exact: bool,
-    id_column: str,
-    *,
-    one_to_one: bool,
-    rules: GoldenRules | None = None,
-    previous: Path | None = None,
-    base: Path | None = None,
-    keep: bool = False,
-) -> dict[str, Any]:
-    """The stages of a run, which dedupe, link and update share; ``right`` is the second corpus of a link, which has no golden records.
-
-    A run of the same that was killed is gone on with.
-
-    Args:
-        previous: run folder whose cluster ids go on.
-        base: run folder whose state is gone on from.
-        keep: whether this run keeps its own.
-    """
-    check_writable(out)
-    # One model for all stages, whatever the URL holds later, and for workers that run in another folder.
-    place, model = model, str(local_folder(model, "model").absolute())
-    encoder = stages.load_encoder(model)
-    judge = threshold.judge(encoder)  # a threshold that cannot be had is refused before any work
-    sources = [Records.open(path, id_column) for path in (left, right) if path is not None]
-    if rules is not None:
-        check_rules(sources[0], rules)
-    inputs = [inputs_of(source) for source in sources]
-    settings = {**asdict(threshold), "one_to_one": one_to_one, "exact": exact, "id_column": id_column}
-    settings |= {"golden": rules.model_dump(mode="json")} if rules is not None else {}
-    origin = {"previous": origin_of(previous), "updates": origin_of(base)}
-    asked: dict[str, Any] = {
-        "kind": kind,
-        "model": encoder.fingerprint,
-        "inputs": inputs,
-        "settings": settings,
-        "truth": truth,
-    }
-    asked |= {**origin, "keep": keep}
-    with job_folder(out, job_key(asked)) as (run, work):
-        if base is None:
-            done = proposals.from_scratch(model, sources, work, threshold, exact)
-        else:
-            done = proposals.from_run(model, sources[0], work, threshold, base)
-        matched = stage_tasks.match(model, run, work, threshold, one_to_one)
-        clustered = stage_tasks.cluster(model, run, work, sources[0], one_to_one, previous)
-        done |= {"match": matched, "cluster": clustered}
-        if rules is not None:
-            done["golden"] = stage_tasks.golden(run, work, sources[0], rules)
-        evaluation = stage_tasks.evaluate(model, run, truth, work, threshold) if truth else None
-        embedded = [done[name] for name in ("embed", "embed right") if name in done]
-        summary = {
-            "kind": kind,
-            "records": embedded[0]["records"]
-            if right is None
-            else {"left": embedded[0]["records"], "right": embedded[1]["records"]},
-            "distinct_contents": sum(each["distinct_contents"] for each in embedded),
-            "empty_records": sum(each["empty_records"] for each in embedded),
-            **_figures(matched),
-            **_figures(clustered),
-            **_figures(done.get("golden", {})),
-            "margin": encoder.margin,
-            "energy": encoder.energy.value,
-            "calibration": judge.calibration.summary(),
-            "search": _figures(done["propose"]),
-            "evaluation": {**_figures(evaluation), "promises": kept_promises(matched, evaluation)}
-            if evaluation
-            else None,
-            "model": place,
-            "records_path": left if right is None else f"{left} and {right}",
-            "one_to_one": one_to_one,
-            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": {name: facts["seconds"] for name, facts in done.items()},
-        }
-        done["report"] = stage_tasks.finish(run, summary, sources[0], sources[1] if right is not None else None, work)
-        if keep:
-            done["keep"] = stages.timed(state.keep_state, work, run)
-        manifest = {
-            "model": encoder.fingerprint,
-            **origin,
-            "settings": settings,
-            "inputs": inputs,
-            "outputs": {path.name: stages.count_rows(path) for path in sorted(run.glob("*.parquet"))},
-            "stages": done,
-        }
-        write_manifest(run, "run", manifest)
-    return summary
-
-
-def kept_promises(matched: dict[str, Any], evaluation: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each promise beside what was achieved."""
-    return [
-        {**promise, "achieved": achieved, "kept": achieved >= promise["share"]}
-        for promise in matched["promises"]
-        for achieved in [evaluation["pairs"][promise["what"]]]
-    ]
-
-
-def whole_run(place: Place) -> Path:
-    """A run folder, checked against its manifest; a link to one (``latest``) is followed.
-
-    Raises:
-        ArtifactError: it is no whole run.
-    """
-    folder = local_folder(place, "run").resolve()
-    check_manifest(folder, "run")
-    return folder
-
-
-def origin_of(run: Path | None) -> dict[str, str] | None:
-    """An earlier run by its digest."""
-    return None if run is None else {"path": str(run), "fingerprint": read_json(run / "manifest.json")["fingerprint"]}
-
-
-def inputs_of(records: Records) -> dict[str, Any]:
-    return {"path": records.path, "files": records.digests()}
-
-
-def _figures(facts: dict[str, Any]) -> dict[str, Any]:
-    """A stage's result less its cost."""
-    return {name: value for name, value in facts.items() if name not in ("seconds", "peak_mb")}
+    ).run()

@@ -6,7 +6,7 @@ from typing import Any
 from prefect import flow
 
 from flows import stage_tasks
-from flows.dedupe import inputs_of
+from flows.jobs import inputs_of
 from flows.runners import local_runner
 from pipeline import stages
 from pipeline.embedding import CONTENTS

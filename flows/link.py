@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.dedupe import run_job
+from flows.jobs import Job
 from flows.runners import local_runner
 from pipeline.decision import Threshold
 
@@ -35,4 +35,4 @@ def link(
     The other arguments and the errors are those of ``dedupe``.
     """
     threshold = Threshold(max_distance, min_precision, min_recall, confidence, verifier)
-    return run_job("link", model, left, right, out, threshold, truth, exact, id_column, one_to_one=one_to_one)
+    return Job("link", model, (left, right), out, threshold, truth, exact, id_column, one_to_one).run()

@@ -99,11 +99,12 @@ def indexed(result: dict[str, Any]) -> None:
 def run(summary: dict[str, Any], folder: str, records: str | None = None) -> None:
     from pipeline.report import headline
 
+    calibrated = summary["calibrated"]
+    asked = f", probability of at least {summary['min_probability']:.2f}" if calibrated else ""
     rows = [
         (
             "pairs",
-            f"{summary['matches']:,} flagged by the {summary['decided_by']}, probability of at least {summary['min_probability']:.2f} "
-            f"({summary['threshold_from']})",
+            f"{summary['matches']:,} flagged by the {summary['decided_by']}{asked} ({summary['threshold_from']})",
         ),
         ("groups", f"{summary['clusters']:,}, the largest of {summary['largest_cluster']:,} records"),
     ]
@@ -118,6 +119,10 @@ def run(summary: dict[str, Any], folder: str, records: str | None = None) -> Non
     for promise in summary["promises"]:
         said = f"{promise['what']} of at least {promise['share']:g} with confidence {promise['confidence']:g}"
         rows.append(("promised", f"{said}, if the labelled pairs are like these (certificate.json)"))
+    if not calibrated:
+        rows.append(
+            ("uncalibrated", "probabilities are guesses until pairs are labelled: siamese label RECORDS --pairs PAIRS")
+        )
     if summary["review"]:
         rows.append(("to look at", f"{summary['review']:,} pairs whose probability is between 0.1 and 0.9"))
     if summary["empty_records"]:

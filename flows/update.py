@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.dedupe import run_job
+from flows.jobs import Job
 from flows.runners import local_runner
 from pipeline import stages
 from pipeline.decision import Threshold
@@ -42,19 +42,18 @@ def update(run: str, records: str, out: str, *, model: str | None = None, truth:
         )
     settings = manifest["settings"]
     threshold = Threshold(**{field.name: settings[field.name] for field in fields(Threshold)})
-    return run_job(
+    golden = settings["golden"] and GoldenRules.model_validate(settings["golden"])
+    return Job(
         "dedupe",
         place,
-        records,
-        None,
+        (records,),
         out,
         threshold,
         truth,
         settings["exact"],
         settings["id_column"],
-        one_to_one=False,
-        rules=GoldenRules.model_validate(settings["golden"]),
+        golden=golden,
         previous=base,
         base=base,
         keep=True,
-    )
+    ).run()

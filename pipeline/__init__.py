@@ -2,13 +2,17 @@
 
 from typing import Any
 
-__all__ = ["Matcher"]
+__all__ = ["LabelSession", "Matcher"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the matcher, and FAISS with it, when it is first asked for: reading records needs neither."""
+    """Import what is exported, and FAISS with it, when it is first asked for: reading records needs neither."""
     if name == "Matcher":
         from pipeline.matcher import Matcher
 
         return Matcher
+    if name == "LabelSession":
+        from pipeline.labelling import LabelSession
+
+        return LabelSession
     raise AttributeError(f"module 'pipeline' has no attribute '{name}'")

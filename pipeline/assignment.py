@@ -33,7 +33,9 @@ def of_winners(calibration: Calibration) -> Calibration:
     if len(np.unique(labels[known[won]])) < 2:
         return calibration
     left, right = np.array(evidence.left)[kept], np.array(evidence.right)[kept]
-    return Calibration.fit(scores[kept], labels[kept], left, right, are_doubts=evidence.are_doubts)
+    return Calibration.fit(
+        scores[kept], labels[kept], left, right, are_doubts=evidence.are_doubts, are_chosen=evidence.are_chosen
+    )
 
 
 def one_to_one(pairs: RowPairs, allowed: NDArray[np.bool_], reward: NDArray[np.float64]) -> NDArray[np.bool_]:

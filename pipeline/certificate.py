@@ -32,6 +32,14 @@ ASSUMPTIONS = (
     "The promise is of the pairs flagged one by one: what transitivity adds to clusters, and pairs of equal contents, are not in it.",
 )
 
+OF_CHOSEN = (
+    "The labelled pairs were chosen to teach, and are no sample of the run's candidates: nothing is promised, and the rates given here are "
+    "of those pairs, which are harder than others. Judge a sample of this run (siamese audit) for figures that hold for it.",
+)
+OF_NONE = (
+    "There were no labelled pairs: the threshold is a guess from the spread of the distances, and nothing is promised.",
+)
+
 
 class Certificate(BaseModel):
     """What is promised.
@@ -100,7 +108,7 @@ class Certificate(BaseModel):
             },
             recall_lost=recall_lost(evidence, decision.limit, confidence),
             pairs_needed={f"{share:g}": pairs_needed(share, confidence) for share in (0.9, 0.95, 0.99)},
-            assumptions=ASSUMPTIONS,
+            assumptions=_assumptions(evidence),
             model=model,
             index=index,
             candidates=asdict(candidates),
@@ -130,6 +138,12 @@ class Certificate(BaseModel):
             raise ArtifactError(
                 f"'{run / CERTIFICATE}' is no certificate ({error.errors()[0]['msg']}): make the run again"
             ) from error
+
+
+def _assumptions(evidence: Evidence) -> tuple[str, ...]:
+    if len(evidence) == 0:
+        return OF_NONE
+    return OF_CHOSEN if evidence.are_chosen else ASSUMPTIONS
 
 
 def recall_lost(evidence: Evidence, limit: float, confidence: float) -> dict[str, Any]:
@@ -162,7 +176,15 @@ def verify_run(run: Path) -> dict[str, Any]:
     if said.model != manifest["model"]:
         raise ArtifactError(f"the certificate of '{run}' is of another model ({said.model[:12]}): make the run again")
     evidence = said.evidence
-    calibration = Calibration.fit(*evidence.arrays, evidence.left, evidence.right, are_doubts=evidence.are_doubts)
+    if not len(evidence):
+        return _checked(run, said, manifest)  # uncalibrated: the limit is the model's word, and nothing is promised
+    calibration = Calibration.fit(
+        *evidence.arrays,
+        evidence.left,
+        evidence.right,
+        are_doubts=evidence.are_doubts,
+        are_chosen=evidence.are_chosen,
+    )
     candidates = Histogram(tuple(said.candidates["scores"]), tuple(said.candidates["counts"]))
     threshold = Threshold(**said.asked)
     cut = math.inf if said.cut is None else said.cut
@@ -180,20 +202,26 @@ def verify_run(run: Path) -> dict[str, Any]:
             raise ArtifactError(
                 f"the certificate of '{run}' does not follow from its evidence: '{name}' is {getattr(said, name)}, and comes out as {value}"
             )
-    flagged = beyond = 0
-    some_let_go = manifest["settings"]["one_to_one"] or threshold.is_free  # by assignment, or by linkage
+    return _checked(run, said, manifest)
+
+
+def _checked(run: Path, said: Certificate, manifest: dict[str, Any]) -> dict[str, Any]:
+    """The pairs held against the limit; what was promised and checked."""
+    evidence, flagged, beyond = said.evidence, 0, 0
+    is_free = Threshold(**said.asked).is_free
+    some_let_go = manifest["settings"]["one_to_one"] or is_free  # by assignment, or by linkage
     for batch in pq.ParquetFile(run / PAIRS).iter_batches(columns=["score", "is_match"]):
         score = batch["score"].to_numpy(zero_copy_only=False)
         is_match = batch["is_match"].to_numpy(zero_copy_only=False)
         scored = ~np.isnan(score)
         flagged += int((is_match & scored).sum())
-        wrong = is_match & (score > decision.limit)
+        wrong = is_match & (score > said.limit)
         if not some_let_go:
-            wrong |= scored & ~is_match & (score <= decision.limit)
+            wrong |= scored & ~is_match & (score <= said.limit)
         beyond += int((wrong & scored).sum())
     if beyond:
         raise ArtifactError(
-            f"{beyond:,} pairs of '{run / PAIRS}' are not flagged as the limit of {decision.limit:.4f} says: make the run again"
+            f"{beyond:,} pairs of '{run / PAIRS}' are not flagged as the limit of {said.limit:.4f} says: make the run again"
         )
     return {
         "run": str(run),

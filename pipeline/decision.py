@@ -22,6 +22,8 @@ NEAR_MISS_PROBABILITY = 0.01  # candidates that the verifier holds for less like
 REVIEW = (0.1, 0.9)
 LEAST_IMPOSITES = 30  # among the evidence that the share of matches is estimated from
 ZONES = ("no match", "review", "match")
+CHOSEN = "best F1 expected of labels that were chosen to teach"
+UNCALIBRATED = "the spread of the distances alone (uncalibrated: there are no labels)"
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ class Threshold:
         if self.max_distance is not None:
             return Decision(calibration, self.max_distance, None, (), "given")
         promised = [share for share in (self.min_precision, self.min_recall) if share is not None]
+        if not len(calibration.evidence) or calibration.evidence.are_chosen:
+            return self._without_promise(calibration, cut)
         error = (1 - self.confidence) / max(len(promised), 1)
         prior = None
         if candidates is not None:
@@ -149,6 +153,18 @@ class Threshold:
             f"{each.what} of at least {each.share:g} with confidence {self.confidence:g}" for each in promises
         )
         return Decision(calibration, min(promises[0].bound.limit, cut), prior, tuple(promises), source)
+
+    def _without_promise(self, calibration: Calibration, cut: float) -> "Decision":
+        """The threshold where there are no labels, or labels that were chosen and are no sample of anything."""
+        labels, source = "without labelled pairs: label some (siamese label)", UNCALIBRATED
+        limit = calibration.max_distance
+        if len(calibration.evidence):
+            labels, source = "from labels that were chosen to teach: judge a sample of the run (siamese audit)", CHOSEN
+            limit = calibration.best_f1()
+        for what, share in (("precision", self.min_precision), ("recall", self.min_recall)):
+            if share is not None:
+                raise SettingsError(f"a {what} of {share:g} cannot be promised {labels}, or leave --min-{what} out")
+        return Decision(calibration, min(limit, cut), None, (), source)
 
 
 @dataclass(frozen=True)

@@ -107,14 +107,21 @@ def fit_encoder(
         labelled_ones = np.arange(len(train), len(train) + len(valid))
         places = np.concatenate([places, labelled_ones, np.full(len(held_out) - len(valid), -1)])
     margin_distances = distances.astype(np.float64) / crossed.margin
-    # Pairs drawn to be judged teach, but they are no sample of what a run proposes: probabilities are not learned from them.
+    # Pairs drawn to be judged teach, but they are no sample of what a run proposes: probabilities are learned from them only where there
+    # is nothing else. Then from all: they were chosen by what the records say, so among pairs of a like score the share of matches holds.
     is_chosen = np.append(data.is_chosen_of("train"), data.is_chosen_of("valid"))
     is_plain = np.flatnonzero((places < 0) | ~is_chosen[places])
-    evidence = is_plain[
-        pool_evidence(pairs.is_match[is_plain], like_valid[is_plain], np.random.default_rng(config.seed))
-    ]
+    are_chosen = len(np.unique(pairs.is_match[is_plain])) < 2
+    if are_chosen:
+        evidence = np.arange(len(pairs))
+    else:
+        evidence = is_plain[
+            pool_evidence(pairs.is_match[is_plain], like_valid[is_plain], np.random.default_rng(config.seed))
+        ]
     some = pairs.take(evidence)
-    calibration = Calibration.fit(margin_distances[evidence], some.is_match, some.left, some.right)
+    calibration = Calibration.fit(
+        margin_distances[evidence], some.is_match, some.left, some.right, are_chosen=are_chosen
+    )
     if len(evidence) < LEAST_PAIRS:
         log.warning(
             "the probabilities rest on %d held-out pairs only: take them as a rough guide until there are %d",
@@ -130,7 +137,15 @@ def fit_encoder(
         idf = document_frequency(schema.select(known), schema)
         comparison = Comparison(Profiles.of(texts, schema, idf), pairs.left, pairs.right)
         verifier, doubts = Verifier.fit(
-            schema, idf, comparison, margin_distances, pairs.is_match, fold_of, evidence, config.seed
+            schema,
+            idf,
+            comparison,
+            margin_distances,
+            pairs.is_match,
+            fold_of,
+            evidence,
+            config.seed,
+            are_chosen=are_chosen,
         )
         precision["verifier"] = average_precision(doubts[like_valid], pairs.is_match[like_valid])
     metrics = {

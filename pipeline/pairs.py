@@ -41,8 +41,8 @@ class LabelledPairs:
 
     @classmethod
     def read(cls, path: str) -> "LabelledPairs":
-        """Read ``left_id, right_id, label`` (optional: ``split``, ``weight``); without ``label`` every row is a match, and a row without a
-        split goes to train where others have one.
+        """Read ``left_id, right_id, label`` (optional: ``split``, ``weight``, ``unsure``); without ``label`` every row is a match, a row
+        without a split goes to train where others have one, and a pair that somebody was ``unsure`` of is left out.
 
         Raises:
             DataError: a column is missing, an id is empty, or a label or split is not one; the sentence gives the row.
@@ -52,8 +52,9 @@ class LabelledPairs:
         columns = {name: frame[name] for name in ("left_id", "right_id")}
         label = frame["label"] if has_labels else pd.Series(1, index=frame.index)
         known = label.map(label_of)
-        refuse_rows(known.isna(), path, "label", label, "1 (the same) or 0 (not the same)")
-        columns["label"] = known.astype("int8")
+        sure = ~frame["unsure"].fillna(False).astype(bool) if "unsure" in frame.columns else known.notna() | True
+        refuse_rows(known.isna() & sure, path, "label", label, "1 (the same) or 0 (not the same)")
+        columns["label"] = known
         columns["is_chosen"] = frame["weight"].notna() if "weight" in frame.columns else False
         if has_split:
             split = (
@@ -71,7 +72,8 @@ class LabelledPairs:
                 ~split.isin(SPLITS).fillna(False).astype(bool), path, "split", frame["split"], "train, valid or test"
             )
             columns["split"] = split.astype(str)
-        return cls(path, pd.DataFrame(columns), has_split, has_labels)
+        rows = pd.DataFrame(columns)[sure].reset_index(drop=True).astype({"label": "int8"})
+        return cls(path, rows, has_split, has_labels)
 
     def rows(self, ids: pd.Index, right_ids: pd.Index | None = None) -> Pairs:
         """The pairs as row numbers of a table with these ids.

@@ -117,7 +117,7 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
                 raise OutputError(
                     f"{_holder(lock)} is making '{out}': wait until it ends, or give --out another folder"
                 ) from None
-            if _is_at(lock, folder / LOCK):
+            if is_at(lock, folder / LOCK):
                 lock.truncate(0)
                 here = {"process": os.getpid(), "host": platform.node(), "since": datetime.now(UTC).isoformat()}
                 print(json.dumps(here), file=lock, flush=True)
@@ -125,7 +125,7 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
                 return
 
 
-def _is_at(file: TextIO, path: Path) -> bool:
+def is_at(file: TextIO, path: Path) -> bool:
     """Whether an open file is still the one at the path: whoever held it before may have removed it."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())

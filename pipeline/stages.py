@@ -2,8 +2,9 @@
 
 import resource
 import shutil
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from pipeline import embedding, proposing
+from pipeline import cold_start, embedding, proposing
 from pipeline.assignment import expected_right, of_winners, one_to_one
 from pipeline.bonds import Bonds
 from pipeline.candidates import Candidates
@@ -58,6 +59,12 @@ def load_encoder(model: Place) -> SiameseEncoder:
 @lru_cache(maxsize=2)
 def _load_encoder(path: Path, _mtime: int) -> SiameseEncoder:
     return SiameseEncoder.load(path)
+
+
+def first_model(records: Sequence[Records], out: Path) -> None:
+    """Write the model that there is before any label."""
+    with tempfile.TemporaryDirectory(prefix="siamese-") as folder:
+        cold_start.first_model(records, Path(folder)).save(out)
 
 
 def read(model: str, records: str, id_column: str, folder: Path) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class Calibration(BaseModel):
         right: ArrayLike | None = None,
         *,
         are_doubts: bool = False,
+        are_chosen: bool = False,
     ) -> Self:
         """Fit on held-out pairs.
 
@@ -52,11 +53,12 @@ class Calibration(BaseModel):
             is_match: (n,) labels.
             left, right: (n,) numbers of the pairs' records; without them every pair counts as independent of the others.
             are_doubts: whether the scores are minus log-odds, which may do as they come.
+            are_chosen: whether the pairs were chosen to teach (see :class:`siamese.evidence.Evidence`).
 
         Raises:
             DataError: a class is missing.
         """
-        evidence = Evidence.of(scores, is_match, left, right, are_doubts=are_doubts)
+        evidence = Evidence.of(scores, is_match, left, right, are_doubts=are_doubts, are_chosen=are_chosen)
         values, labels = evidence.arrays
         if len(np.unique(labels[np.isfinite(values)])) < 2:
             raise DataError(

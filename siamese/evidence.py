@@ -21,6 +21,8 @@ class Evidence(BaseModel):
         is_match: (n,) labels.
         left, right: (n,) numbers of the pair's records: pairs that share one are not independent.
         are_doubts: whether the scores are minus log-odds, which may do as they come.
+        are_chosen: whether the pairs were chosen to teach (active learning): what they say of a score holds, but no share of them does,
+            of matches or of errors, and so nothing is promised from them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +31,7 @@ class Evidence(BaseModel):
     left: tuple[int, ...]
     right: tuple[int, ...]
     are_doubts: bool = False
+    are_chosen: bool = False
 
     @field_validator("scores", mode="before")
     @classmethod
@@ -48,6 +51,7 @@ class Evidence(BaseModel):
         right: ArrayLike | None = None,
         *,
         are_doubts: bool = False,
+        are_chosen: bool = False,
     ) -> Self:
         """Put pairs in order. Without record numbers every pair counts as one of its own."""
         values, labels = np.asarray(scores, np.float64).round(7), np.asarray(is_match, np.int64)
@@ -63,6 +67,7 @@ class Evidence(BaseModel):
             left=tuple(one.tolist()),
             right=tuple(other.tolist()),
             are_doubts=are_doubts,
+            are_chosen=are_chosen,
         )
 
     def __len__(self) -> int:

@@ -95,6 +95,8 @@ class Verifier:
         folds: NDArray[np.int64],
         evidence: NDArray[np.int64],
         seed: int,
+        *,
+        are_chosen: bool = False,
     ) -> tuple["Verifier", NDArray[np.float64]]:
         """Learn from labelled pairs.
 
@@ -107,6 +109,7 @@ class Verifier:
             folds: (m,) the fold of each pair, -1 for pairs that nothing is learned from.
             evidence: the pairs to calibrate with: their doubts are by a verifier that did not see their label.
             seed: of the trees' random choices.
+            are_chosen: whether that evidence was chosen to teach.
 
         Returns:
             The verifier, and (m,) doubts of the same pairs by verifiers that were not trained on the pair's fold.
@@ -160,6 +163,7 @@ class Verifier:
                 comparison.left[evidence],
                 comparison.right[evidence],
                 are_doubts=True,
+                are_chosen=are_chosen,
             ),
             candidate_distance,
             max(NEIGHBOURS, crowded),

@@ -20,11 +20,11 @@ from flows.commands.options import (
     Workers,
 )
 from flows.commands.running import answer, run_flow, runner_options, wants_verifier
+from siamese.errors import SettingsError
 
 
 def dedupe(
-    model: str,
-    records: str,
+    inputs: Annotated[list[str], typer.Argument(metavar="[MODEL] RECORDS", show_default=False)],
     out: Annotated[str, typer.Option(help="Run folder to write, or its URL.")],
     min_precision: MinPrecision = None,
     min_recall: MinRecall = None,
@@ -44,10 +44,13 @@ def dedupe(
     keep_state: Annotated[bool, typer.Option(help="Keep what siamese update goes on from: 2 kB a record.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Find every duplicate in a corpus."""
+    """Find every duplicate in a corpus; without a model, a first guess that needs no label."""
     from flows import config as configs
     from flows import show
 
+    if len(inputs) > 2:
+        raise SettingsError(f"dedupe takes a model and records, or records alone, and got {len(inputs)} arguments")
+    model, records = inputs if len(inputs) == 2 else (None, inputs[0])
     result = run_flow(
         "dedupe",
         model,

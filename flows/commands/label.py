@@ -1,0 +1,49 @@
+"""Command ``siamese label``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import Id
+
+
+def label(
+    records: str,
+    pairs: Annotated[Path, typer.Option(help="Parquet file of the labels: made, or gone on with.")],
+    right: Annotated[str | None, typer.Option(help="A second corpus, to label links between the two.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model that proposes; the untrained tower unless given.")] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(help="Column that makes a match where two records agree in it; several at once: name+birth_date."),
+    ] = None,
+    shared_id: Annotated[
+        list[str] | None, typer.Option(help="Column with another system's id: equal ones, letter by letter, match.")
+    ] = None,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Ask here, not on a page in the browser.")] = False,
+    by: Annotated[str, typer.Option(help="Who answers.")] = "",
+    port: Annotated[int, typer.Option(help="Of the page; any free one unless given.", min=0)] = 0,
+    open_browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    id_column: Id = "record_id",
+) -> None:
+    """Label the pairs that teach most; no model is needed to begin with."""
+    from pipeline.labelling import LabelSession
+    from pipeline.labelling.rules import apply_rules
+    from pipeline.records import Records
+
+    sources = [Records.open(path, id_column) for path in (records, right) if path is not None]
+    with LabelSession(records, pairs, right=right, model=model, id_column=id_column, seed=seed) as session:
+        if rule or shared_id:
+            weak = apply_rules(sources, rule or (), shared_id or (), seed=seed)
+            session.add(weak)
+            typer.echo(f"{len(weak):,} pairs called matches by rule")
+        if terminal:
+            from flows.label_terminal import ask
+
+            ask(session, by)
+        else:
+            from flows.label_page import serve
+
+            serve(session, port=port, open_browser=open_browser, by=by or None)
+    typer.echo(f"labels in {pairs}; next: siamese train {records} {pairs} --out MODEL")

@@ -1,0 +1,176 @@
+"""Job: one dedupe, link or update, from what was asked to a whole run folder."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from flows import proposals, stage_tasks
+from pipeline import stages, state
+from pipeline.decision import Threshold
+from pipeline.records import Records
+from pipeline.resuming import job_folder, job_key
+from pipeline.rules import GoldenRules
+from pipeline.survivorship import check_rules
+from siamese.folders import Place, check_manifest, check_writable, local_folder, read_json, write_manifest
+from siamese.remote import is_url
+
+NO_MODEL = "none (the untrained tower)"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is asked to do.
+
+    Attributes:
+        model: model folder, or its URL; None: the untrained tower.
+        records: paths or URLs of one corpus, or of the two of a link.
+        golden: rules of the golden records; None: there are none.
+        previous: run folder whose cluster ids go on.
+        base: run folder whose state is gone on from.
+        keep: whether the run keeps its own.
+    """
+
+    kind: Literal["dedupe", "link"]
+    model: str | None
+    records: tuple[str, ...]
+    out: str
+    threshold: Threshold
+    truth: str | None
+    exact: bool
+    id_column: str
+    one_to_one: bool = False
+    golden: GoldenRules | None = None
+    previous: Path | None = None
+    base: Path | None = None
+    keep: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Do it; gives the summary that is also in ``summary.json``. One of the same that was killed is gone on with.
+
+        Raises:
+            SiameseError: the input does not do, or ``out`` cannot be written.
+        """
+        check_writable(self.out)
+        sources = [Records.open(path, self.id_column) for path in self.records]
+        with self._model(sources) as model:
+            return self._run(model, sources)
+
+    @contextmanager
+    def _model(self, sources: list[Records]) -> Iterator[str]:
+        """The folder of one model for all stages, whatever a URL holds later, and for workers that run in another folder; an untrained
+        one is made beside the output, which all workers see."""
+        if self.model is not None:
+            yield str(local_folder(self.model, "model").absolute())
+            return
+        beside = None if is_url(self.out) else Path(self.out).absolute().parent
+        with tempfile.TemporaryDirectory(prefix=".siamese-first-", dir=beside) as folder:
+            stages.first_model(sources, Path(folder) / "model")
+            yield str(Path(folder) / "model")
+
+    def _run(self, model: str, sources: list[Records]) -> dict[str, Any]:
+        encoder = stages.load_encoder(model)
+        self.threshold.judge(encoder)  # one that cannot be had is refused before any work
+        if self.golden is not None:
+            check_rules(sources[0], self.golden)
+        left, right = sources[0], sources[1] if len(sources) > 1 else None
+        asked = {
+            "kind": self.kind,
+            "model": encoder.fingerprint,
+            "inputs": [inputs_of(source) for source in sources],
+            "settings": self.settings(),
+            "previous": origin_of(self.previous),
+            "updates": origin_of(self.base),
+        }
+        with job_folder(self.out, job_key({**asked, "truth": self.truth, "keep": self.keep})) as (run, work):
+            if self.base is None:
+                done = proposals.from_scratch(model, sources, work, self.threshold, self.exact)
+            else:
+                done = proposals.from_run(model, left, work, self.threshold, self.base)
+            done["match"] = stage_tasks.match(model, run, work, self.threshold, self.one_to_one)
+            done["cluster"] = stage_tasks.cluster(model, run, work, left, self.one_to_one, self.previous)
+            if self.golden is not None:
+                done["golden"] = stage_tasks.golden(run, work, left, self.golden)
+            evaluation = stage_tasks.evaluate(model, run, self.truth, work, self.threshold) if self.truth else None
+            summary = self._summary(model, done, evaluation)
+            done["report"] = stage_tasks.finish(run, summary, left, right, work)
+            if self.keep:
+                done["keep"] = stages.timed(state.keep_state, work, run)
+            outputs = {path.name: stages.count_rows(path) for path in sorted(run.glob("*.parquet"))}
+            write_manifest(run, "run", {**asked, "outputs": outputs, "stages": done})
+        return summary
+
+    def settings(self) -> dict[str, Any]:
+        """What is written of it in the manifest, and what an update goes on with."""
+        return {
+            **asdict(self.threshold),
+            "one_to_one": self.one_to_one,
+            "exact": self.exact,
+            "id_column": self.id_column,
+            "golden": None if self.golden is None else self.golden.model_dump(mode="json"),
+        }
+
+    def _summary(self, model: str, done: proposals.Facts, evaluation: dict[str, Any] | None) -> dict[str, Any]:
+        """The run in figures, from what its stages said."""
+        encoder = stages.load_encoder(model)
+        calibration = self.threshold.judge(encoder).calibration
+        embedded = [done[name] for name in ("embed", "embed right") if name in done]
+        counts = [each["records"] for each in embedded]
+        return {
+            "kind": self.kind,
+            "records": counts[0] if len(counts) == 1 else {"left": counts[0], "right": counts[1]},
+            "distinct_contents": sum(each["distinct_contents"] for each in embedded),
+            "empty_records": sum(each["empty_records"] for each in embedded),
+            **_figures(done["match"]),
+            **_figures(done["cluster"]),
+            **_figures(done.get("golden", {})),
+            "margin": encoder.margin,
+            "energy": encoder.energy.value,
+            "calibration": calibration.summary(),
+            "calibrated": len(calibration.evidence) > 0,
+            "search": _figures(done["propose"]),
+            "evaluation": evaluation
+            and {**_figures(evaluation), "promises": kept_promises(done["match"]["promises"], evaluation)},
+            "model": self.model or NO_MODEL,
+            "records_path": " and ".join(self.records),
+            "one_to_one": self.one_to_one,
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": {name: facts["seconds"] for name, facts in done.items()},
+        }
+
+
+def kept_promises(promises: list[dict[str, Any]], evaluation: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each promise beside what was achieved."""
+    return [
+        {**promise, "achieved": achieved, "kept": achieved >= promise["share"]}
+        for promise in promises
+        for achieved in [evaluation["pairs"][promise["what"]]]
+    ]
+
+
+def whole_run(place: Place) -> Path:
+    """A run folder, checked against its manifest; a link to one (``latest``) is followed.
+
+    Raises:
+        ArtifactError: it is no whole run.
+    """
+    folder = local_folder(place, "run").resolve()
+    check_manifest(folder, "run")
+    return folder
+
+
+def origin_of(run: Path | None) -> dict[str, str] | None:
+    """An earlier run by its digest."""
+    return None if run is None else {"path": str(run), "fingerprint": read_json(run / "manifest.json")["fingerprint"]}
+
+
+def inputs_of(records: Records) -> dict[str, Any]:
+    return {"path": records.path, "files": records.digests()}
+
+
+def _figures(facts: dict[str, Any]) -> dict[str, Any]:
+    """A stage's result less its cost."""
+    return {name: value for name, value in facts.items() if name not in ("seconds", "peak_mb")}
