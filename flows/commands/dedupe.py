@@ -18,8 +18,7 @@ from flows.commands.options import (
     Verifier,
     Workers,
 )
-from flows.commands.running import answer, run_flow, runner_options, wants_verifier
-from siamese.errors import SettingsError
+from flows.commands.running import answer, model_of, run_flow, runner_options, wants_verifier
 
 
 def dedupe(
@@ -41,9 +40,7 @@ def dedupe(
     """Find every duplicate in a corpus; without a model, a first guess that needs no label."""
     from flows import show
 
-    if len(inputs) > 2:
-        raise SettingsError(f"dedupe takes a model and records, or records alone, and got {len(inputs)} arguments")
-    model, records = inputs if len(inputs) == 2 else (None, inputs[0])
+    model, (records,) = model_of(inputs, 1, "records")
     result = run_flow(
         "dedupe",
         model,
