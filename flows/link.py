@@ -11,7 +11,7 @@ from pipeline.decision import Threshold
 
 @flow(task_runner=local_runner())
 def link(
-    model: str,
+    model: str | None,
     left: str,
     right: str,
     out: str,

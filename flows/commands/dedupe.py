@@ -19,8 +19,7 @@ from flows.commands.options import (
     Verifier,
     Workers,
 )
-from flows.commands.running import answer, run_flow, runner_options, wants_verifier
-from siamese.errors import SettingsError
+from flows.commands.running import answer, model_of, run_flow, runner_options, wants_verifier
 
 
 def dedupe(
@@ -48,9 +47,7 @@ def dedupe(
     from flows import config as configs
     from flows import show
 
-    if len(inputs) > 2:
-        raise SettingsError(f"dedupe takes a model and records, or records alone, and got {len(inputs)} arguments")
-    model, records = inputs if len(inputs) == 2 else (None, inputs[0])
+    model, (records,) = model_of(inputs, 1, "records")
     result = run_flow(
         "dedupe",
         model,

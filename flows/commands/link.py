@@ -18,13 +18,11 @@ from flows.commands.options import (
     Verifier,
     Workers,
 )
-from flows.commands.running import answer, run_flow, runner_options, wants_verifier
+from flows.commands.running import answer, model_of, run_flow, runner_options, wants_verifier
 
 
 def link(
-    model: str,
-    left: str,
-    right: str,
+    inputs: Annotated[list[str], typer.Argument(metavar="[MODEL] LEFT RIGHT", show_default=False)],
     out: Annotated[str, typer.Option(help="Run folder to write, or its URL.")],
     one_to_one: Annotated[bool, typer.Option(help="Match each record at most once.")] = False,
     min_precision: MinPrecision = None,
@@ -40,9 +38,10 @@ def link(
     id_column: Id = "record_id",
     as_json: Json = False,
 ) -> None:
-    """Find the records of one corpus in another."""
+    """Find the records of one corpus in another; without a model, a first guess that needs no label."""
     from flows import show
 
+    model, (left, right) = model_of(inputs, 2, "left and right")
     result = run_flow(
         "link",
         model,

@@ -37,6 +37,13 @@ def runner_options(runner: str, workers: int | None, address: str | None, out: s
     return {"name": runner, "workers": workers, "address": address}
 
 
+def model_of(inputs: list[str], corpora: int, named: str) -> tuple[str | None, list[str]]:
+    """Arguments that are a model and corpora, or corpora alone."""
+    if len(inputs) not in (corpora, corpora + 1):
+        raise SettingsError(f"got {len(inputs)} arguments: expected a model and {named}, or {named} alone")
+    return (inputs[0] if len(inputs) > corpora else None), inputs[-corpora:]
+
+
 def wants_verifier(verifier: str | None) -> bool:
     """Whether ``--verifier`` leaves the model's verifier on."""
     if verifier not in (None, "trees", "none"):

@@ -92,14 +92,12 @@ class Pool:
         order = np.lexsort((random.permutation(len(pairs)), pairs.distances))
         sizes = _halves(len(pairs))
         starts = np.cumsum(sizes) - sizes
-        quota = -(-PAIRS // len(sizes))
-        chosen = np.concatenate(
-            [
-                order[start + random.permutation(size)[:quota]]
-                for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)
-            ]
-        )
-        held = np.minimum(sizes, quota)
+        held = _share_out(sizes, PAIRS)
+        parts = [
+            order[start + random.permutation(size)[:kept]]
+            for start, size, kept in zip(starts, sizes, held, strict=True)
+        ]
+        chosen = np.concatenate(parts)
         return cls._of(left, right, pairs.take(chosen), np.repeat(np.arange(len(sizes)), held), sizes)
 
     @classmethod
@@ -196,6 +194,15 @@ def _halves(n: int) -> NDArray[np.int64]:
         sizes.append(n - n // 2)
         n //= 2
     return np.array([n, *reversed(sizes)], np.int64)
+
+
+def _share_out(sizes: NDArray[np.int64], total: int) -> NDArray[np.int64]:
+    """How many of each stratum are held: all of the small ones, and as many of each of the others."""
+    held, left = np.zeros(len(sizes), np.int64), total
+    for done, stratum in enumerate(np.argsort(sizes, kind="stable")):
+        held[stratum] = min(int(sizes[stratum]), left // (len(sizes) - done))
+        left -= int(held[stratum])
+    return held
 
 
 def _ids(corpus: Corpus, rows: NDArray[np.int64]) -> NDArray[np.object_]:

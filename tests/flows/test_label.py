@@ -35,6 +35,7 @@ def test_dedupe_without_a_model_is_called_uncalibrated(run, corpus, tmp_path):
 
 def test_dedupe_says_what_it_takes(run, corpus, tmp_path):
     assert_refused(run("dedupe", "a", "b", "c", "--out", tmp_path / "run"), "a model and records, or records alone")
+    assert_refused(run("link", "a", "--out", tmp_path / "run"), "a model and left and right, or left and right alone")
     answer = run("dedupe", corpus / "records.parquet", "--out", tmp_path / "run", "--min-precision", 0.9)
     assert_refused(answer, "without labelled pairs", "siamese label")
     assert not list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from pipeline.labelling.choosing import Draws, _spread, draw, teach
 from pipeline.labelling.committee import Opinion, entropy, form_opinion
-from pipeline.labelling.pool import NEIGHBOURS, Pool, _halves
+from pipeline.labelling.pool import NEIGHBOURS, Pool, _halves, _share_out
 from pipeline.labelling.standing import advise, agreement, observed
 from pipeline.records import Records
 from siamese.errors import DataError
@@ -63,6 +63,8 @@ def test_strata_halve():
     assert _halves(1000).tolist() == [62, 63, 125, 250, 500]
     assert _halves(1_000_000).sum() == 1_000_000 and len(_halves(1_000_000)) == 8
     assert _halves(3).tolist() == [3]
+    assert _share_out(np.array([5, 50, 500, 5000]), 700).tolist() == [5, 50, 322, 323]
+    assert _share_out(np.array([5, 50]), 700).tolist() == [5, 50]
 
 
 def pool_of(sizes: list[int], held: list[int]) -> Pool:
