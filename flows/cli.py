@@ -26,20 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (
-    train,
-    evaluate,
-    score,
-    explain,
-    index,
-    dedupe,
-    link,
-    query,
-    verify,
-    report,
-    audit,
-    demo,
-)  # in the order of --help
+# In the order of --help:
+COMMANDS = (train, evaluate, score, explain, index, dedupe, link, query, verify, report, audit, demo)
 for command in COMMANDS:
     app.command()(command)
 
