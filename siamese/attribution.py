@@ -36,7 +36,7 @@ class WordShares:
     """The words of one pair.
 
     Attributes:
-        words: w distinct ones of a field, by field.
+        words: w distinct ones of a field.
         fields: (w,) int64 number of the field of each.
         shares: (w,) float64, which sum to the shares of the fields.
         on_left, on_right: (w,) bool: which side has it.

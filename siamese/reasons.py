@@ -22,7 +22,7 @@ from siamese.verifier import DISTANCE, SAID, Verifier
 Kind = Literal["start", "distance", "words", "record", "codes", "digits", "field", "calibration", "prior"]
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Source:
     """Where a step of log-odds comes from.
 
@@ -86,8 +86,8 @@ class Readings:
 
 def source_of(feature: str) -> Source:
     """Which step a feature of the verifier belongs to."""
-    field, _, what = feature.rpartition(": ")
-    if field:
+    field, colon, what = feature.rpartition(": ")
+    if colon:
         return Source("field", field)
     others = {DISTANCE: AGAIN, SAID: LEARNED, **dict.fromkeys(CODES, MODEL_NUMBERS), **dict.fromkeys(DIGITS, NUMBERS)}
     return others.get(what, WHOLE)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
@@ -273,6 +273,7 @@ def test_lessons_are_saved_without_text_and_an_older_model_has_none(made, tmp_pa
     assert older.fingerprint == loaded.fingerprint  # lessons change nothing that the model does
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 1), st.floats(-5, 5)), max_size=60),
     st.integers(1, 20),
