@@ -57,7 +57,7 @@ def test_folders_hold_what_the_contract_says(job):
     }  # fmt: skip
     assert {"index.faiss", "ids.parquet", "manifest.json"} <= {path.name for path in (job / "index").iterdir()}
     names = {"pairs.parquet", "clusters.parquet", "unique.parquet", "report.html", "summary.json", "manifest.json"}
-    names |= {"certificate.json", "beyond.parquet"}
+    names |= {"certificate.json", "beyond.parquet", "thresholds.parquet"}
     assert {path.name for path in (job / "run").iterdir()} == names
     assert not [path for path in job.rglob("*") if "partial" in path.name or path.suffix in (".pkl", ".pt", ".npz")]
     first = ["left_id", "right_id", "distance", "margin_distance", "probability", "is_match"]
