@@ -1,6 +1,7 @@
 """The report shows the run's figures and its pairs, and nothing in the data can act."""
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from pipeline.report.pairtable import Row, pick_rows, table_data
 from pipeline.thresholds import write_thresholds
 from siamese.errors import ArtifactError
 from tests.pipeline.made_runs import LEAST, SUMMARY, make_run
+from tests.pipeline.test_explanation_page import explanation
 
 CHART = Histogram(edges=[0, 0.5, 1], matches=[3, 0], others=[0, 9], threshold=0.5)
 NO_GROUPS = Groups([(1, 2)], [], [])
@@ -131,6 +133,14 @@ def test_the_figures_are_on_the_page() -> None:
     parsed = Page(page)
     assert {"h1", "h2", "caption", "svg", "title", "desc", "main", "nav", "header"} <= set(parsed.tags)
     assert parsed.tags.count("rect") == 2 and ("scope", "row") in parsed.attributes
+
+
+def test_an_explained_example_has_its_waterfall() -> None:
+    plain, explained = render(examples=[example()]), explanation("a word").to_dict()
+    page = render(examples=[example(), replace(example("inside"), explanation=explained)])
+    assert page.count('<section class="explanation">') == 1 and ".explanation ol" in page
+    assert "What each field adds to the squared distance of 1.0000" in words(page)
+    assert "explanation" not in plain
 
 
 def test_nothing_in_the_data_acts() -> None:
