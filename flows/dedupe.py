@@ -82,6 +82,9 @@ def run_job(
             stage_tasks.embed(model, source.path, id_column, work / side, work)
             for source, side in zip(sources, (proposing.LEFT, proposing.RIGHT), strict=False)
         ]
+        prepared = stage_tasks.prepare(model, work, exact)
+        spelled = stage_tasks.fan_out(stage_tasks.spell_block, prepared["spelled"], model, work)
+        shared = stage_tasks.fan_out(stage_tasks.share_block, prepared["shared"], model, work, threshold)
         proposed = stage_tasks.propose(model, work, threshold, exact)
         searched = stage_tasks.fan_out(stage_tasks.search_block, proposed["blocks"], model, work)
         gathered = stage_tasks.gather(model, work)
@@ -92,6 +95,8 @@ def run_job(
         done = {
             "embed": embedded[0],
             "embed right": embedded[-1],
+            "prepare": stage_tasks.together([prepared, *spelled]),
+            "share": stage_tasks.together(shared),
             "propose": proposed,
             "search": stage_tasks.together(searched),
             "gather": gathered,

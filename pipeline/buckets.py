@@ -14,6 +14,7 @@ from siamese.hashing import mix
 from siamese.spellings import BANDS, WORDS
 
 ORDERS = (1, 2, 3)  # words in a key; the more of them two records share, the likelier they are the same
+ALONE = 2  # words of a record, at most, that are keys each by itself
 BLOCKS = BANDS * len(ORDERS)
 PAIRS = 1.0  # for each record and word of the key
 SMALLEST = 2  # records in a bucket that are always compared
@@ -21,18 +22,25 @@ AGAIN = 8  # times that a pair may be in buckets of one size, on average
 AT_ONCE = 2**24  # keys that are sorted together
 
 
-def pairs_of_block(spelled: NDArray[np.uint32], order: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def pairs_of_block(
+    spelled: NDArray[np.uint32], order: int, first: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(left, right) rows of records that share a key, left < right, each pair once.
 
     Args:
         spelled: (n, WORDS) of one band.
         order: words in a key.
+        first: of two corpora, the records of the first one, which come first: left counts those, right the others, and no pair is of one.
     """
     n = len(spelled)
     parts = -(-n * len(list(combinations(range(WORDS), order))) // AT_ONCE)
     found = [_pairs(_codes(spelled, order, part, parts), n, PAIRS * order * n / parts) for part in range(parts)]
     codes = _distinct(np.concatenate(found or [np.empty(0, np.uint64)]))
-    return tuple(np.divmod(codes.astype(np.int64), n)) if n else (codes.astype(np.int64),) * 2
+    left, right = np.divmod(codes.astype(np.int64), max(n, 1))
+    if first is None:
+        return left, right
+    across = (left < first) & (right >= first)
+    return left[across], right[across] - first
 
 
 def _codes(spelled: NDArray[np.uint32], order: int, part: int, parts: int) -> NDArray[np.uint64]:
@@ -46,6 +54,8 @@ def _codes(spelled: NDArray[np.uint32], order: int, part: int, parts: int) -> ND
             key += words[place]  # in any order
         key = mix(key)
         has = spelled[:, places[-1]] > 0  # a record's words come first
+        if order == 1:
+            has &= spelled[:, ALONE] == 0
         if parts > 1:
             has &= key % np.uint64(parts) == part
         codes.append(((key >> row_bits) << row_bits | rows)[has])

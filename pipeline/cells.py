@@ -52,6 +52,13 @@ class Cells:
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     @classmethod
+    def one(cls, rows: NDArray[np.float32], energy: Energy, first: int = 0) -> "Cells":
+        """Rows in memory as one cell; ``first`` is the number of the first of them."""
+        filled = np.flatnonzero(rows.any(axis=1))
+        vectors = torch.from_numpy(rows[filled]).to(precision(energy))
+        return cls(energy, torch.zeros((1, rows.shape[1]), dtype=vectors.dtype), first + filled, np.array([0, len(filled)]), vectors)
+
+    @classmethod
     def build(
         cls, embeddings: Embeddings, energy: Energy, folder: Path, *, exact: bool = False, seed: int = 0
     ) -> "Cells":
@@ -64,7 +71,7 @@ class Cells:
             seed: of the rows that the centroids are learned from.
         """
         n, dtype = len(embeddings), precision(energy)
-        count = 1 if exact or n <= ONE_CELL else min(n // CELL_ROWS, int(4 * n**0.5))
+        count = 1 if exact else cell_count(n)
         random = np.random.default_rng(seed)
         centroids = _learn(_sample(embeddings, count * LEARNED_ROWS, random).to(dtype), count, random)
         cell_of = np.full(n, -1, np.int64)
@@ -108,6 +115,16 @@ class Cells:
     def locate(self, vectors: Tensor) -> NDArray[np.int64]:
         """(q,) the cell of each vector."""
         return _nearest_cell(vectors, self.centroids)
+
+
+def cell_count(n: int) -> int:
+    """Cells for n rows."""
+    return 1 if n <= ONE_CELL else min(n // CELL_ROWS, int(4 * n**0.5))
+
+
+def comparisons_to_build(n: int) -> float:
+    """Of rows with centroids, until n rows are parted."""
+    return cell_count(n) * (n + LEARNED_ROUNDS * LEARNED_ROWS * cell_count(n))
 
 
 def _sample(embeddings: Embeddings, count: int, random: np.random.Generator) -> Tensor:
