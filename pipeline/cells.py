@@ -56,7 +56,13 @@ class Cells:
         """Rows in memory as one cell; ``first`` is the number of the first of them."""
         filled = np.flatnonzero(rows.any(axis=1))
         vectors = torch.from_numpy(rows[filled]).to(precision(energy))
-        return cls(energy, torch.zeros((1, rows.shape[1]), dtype=vectors.dtype), first + filled, np.array([0, len(filled)]), vectors)
+        return cls(
+            energy,
+            torch.zeros((1, rows.shape[1]), dtype=vectors.dtype),
+            first + filled,
+            np.array([0, len(filled)]),
+            vectors,
+        )
 
     @classmethod
     def build(
@@ -122,9 +128,10 @@ def cell_count(n: int) -> int:
     return 1 if n <= ONE_CELL else min(n // CELL_ROWS, int(4 * n**0.5))
 
 
-def comparisons_to_build(n: int) -> float:
-    """Of rows with centroids, until n rows are parted."""
-    return cell_count(n) * (n + LEARNED_ROUNDS * LEARNED_ROWS * cell_count(n))
+def comparisons_of_one_look(n: int, queries: int) -> float:
+    """Until n rows are parted, and each query has looked into a cell beside its own."""
+    cells = cell_count(n)
+    return cells * (n + LEARNED_ROUNDS * LEARNED_ROWS * cells) + queries * (cells + 2 * n / cells)
 
 
 def _sample(embeddings: Embeddings, count: int, random: np.random.Generator) -> Tensor:

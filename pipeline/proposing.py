@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.buckets import BLOCKS, ORDERS, pairs_of_block
-from pipeline.cells import Cells, cell_count, comparisons_to_build
+from pipeline.cells import Cells, cell_count, comparisons_of_one_look
 from pipeline.decision import Threshold
 from pipeline.embedding import Corpus, Encoder, near, save_array
 from pipeline.judging import Judge
@@ -78,7 +78,11 @@ def prepare(encoder: Encoder, work: Path, *, exact: bool = False) -> dict[str, A
 def spell_block(encoder: Encoder, work: Path, number: int) -> dict[str, Any]:
     """Spell one shard of contents, of those of the left side and then of the right one."""
     sides = Sides(encoder, work)
-    shards = [(name, place) for name, side in zip((LEFT, RIGHT), sides.all, strict=False) for place in range(len(side.contents.shards))]
+    shards = [
+        (name, place)
+        for name, side in zip((LEFT, RIGHT), sides.all, strict=False)
+        for place in range(len(side.contents.shards))
+    ]
     name, place = shards[number]
     contents = (sides.left if name == LEFT else sides.all[-1]).contents
     spelled = spell(contents.shards[place], encoder.schema, np.load(work / COUNTS))
@@ -118,7 +122,9 @@ def plan(encoder: Encoder, work: Path, threshold: Threshold, *, exact: bool = Fa
         narrowed = survey.narrow(scope, genuine)
     queries, count = len(asking), 1 if exact else cell_count(len(searched))
     probes, recall = survey.probes(genuine, 0, 0)
-    if count == 1 or survey.missed(genuine, queries) * COMPARISONS_A_MATCH > comparisons_to_build(len(searched)):
+    if count == 1 or survey.missed(genuine, queries) * COMPARISONS_A_MATCH > comparisons_of_one_look(
+        len(searched), queries
+    ):
         cells = Cells.build(searched, encoder.energy, work / CELLS, exact=exact)
         queries = len(cells.order) if sides.asks_itself else queries
         if count > 1:
@@ -156,7 +162,9 @@ def _found(*folders: Path) -> RowPairs:
 
 def _shared(work: Path, pairs: RowPairs, sides: Sides) -> NDArray[np.bool_]:
     """(m,) which pairs of asking and searched rows a bucket holds."""
-    left, right = (np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right)) if sides.asks_itself else (pairs.left, pairs.right)
+    left, right = pairs.left, pairs.right
+    if sides.asks_itself:
+        left, right = np.minimum(left, right), np.maximum(left, right)
     n, sampled = len(sides.searched.embeddings), np.zeros(len(sides.asking.embeddings), bool)
     sampled[left] = True
     keys = [np.empty(0, np.int64)]

@@ -110,7 +110,9 @@ def search(
     return RowPairs(queries.rows[query[within]], rows[within], apart[within])
 
 
-def search_exactly(searched: Embeddings, asking: Embeddings, rows: NDArray[np.int64], energy: Energy, scope: Scope) -> RowPairs:
+def search_exactly(
+    searched: Embeddings, asking: Embeddings, rows: NDArray[np.int64], energy: Energy, scope: Scope
+) -> RowPairs:
     """The candidates of some rows of ``asking``, by query and then distance, none left out; shard by shard, and without cells."""
     found = []
     for first, block in searched.blocks(SHARD_ROWS):

@@ -23,7 +23,7 @@ SAMPLE = 1024  # queries
 # all within a radius grow with the square of the corpus, and nearly all matches among them are nearest ones too.
 WORTH_A_LOOK, WORTH_IN_A_CROWD = 0.001, 0.01
 # Rows are compared while so many comparisons bring a match to be expected; they take as long as the looks that are worth it.
-COMPARISONS_A_MATCH = 1e7
+COMPARISONS_A_MATCH = 2e6
 SURE = 0.5  # share of matches in a bin of distances that says what buckets hold
 LEAST_BIN, BINS = 5, 20  # genuine held-out pairs in a bin of distances, at least; bins, at most
 UNKNOWN = 16  # cells to look into where the sample brings no candidate at all
@@ -114,11 +114,12 @@ class Survey:
         worth = self.worth(genuine)
         found = np.bincount(np.minimum(self.looks, cells + 1), worth, cells + 2)[: cells + 1].cumsum() / worth.sum()
         if recall is None:
-            cost = np.arange(cells + 1) * rows / COMPARISONS_A_MATCH
+            # With the centroids first, and with a query's own cell for a bound.
+            cost = (cells + (np.arange(cells + 1) + 1) * rows) * (np.arange(cells + 1) > 0) / COMPARISONS_A_MATCH
             best = int(np.argmax(found * self.matches(genuine) / self.asked - cost))
         else:
             best = int(np.searchsorted(found, min(recall, found[-1])))
-        best = max(best, int(found[0] == 0))  # where there are no buckets
+        best = max(best, int(found[0] == 0 and cells > 0))  # where there are no buckets
         return best, min(float(found[best]), 1.0)
 
     def missed(self, genuine: NDArray[np.float64], queries: int) -> float:

@@ -17,7 +17,9 @@ from siamese.text import Words, split_words
 
 BANDS = 6
 WORDS = 6  # of a record, the rarest
-COUNT_BITS = 22  # of a word's hash, by which it is counted: words that collide are taken for more frequent than they are
+COUNT_BITS = (
+    22  # of a word's hash, by which it is counted: words that collide are taken for more frequent than they are
+)
 _MOST = 2**16 - 1
 _RUN = 3  # letters
 
