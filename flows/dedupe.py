@@ -116,7 +116,7 @@ def run_job(
         if base is None:
             done = proposals.from_scratch(model, sources, work, threshold, exact)
         else:
-            done = proposals.from_run(model, sources[0], work, threshold, base)
+            done = proposals.from_run(model, sources[0], work, threshold, exact, base)
         matched = stage_tasks.match(model, run, work, threshold, one_to_one)
         clustered = stage_tasks.cluster(model, run, work, sources[0], one_to_one, previous)
         evaluation = stage_tasks.evaluate(model, run, truth, work, threshold) if truth else None
