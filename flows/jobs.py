@@ -89,7 +89,7 @@ class Job:
             if self.base is None:
                 done = proposals.from_scratch(model, sources, work, self.threshold, self.exact)
             else:
-                done = proposals.from_run(model, left, work, self.threshold, self.base)
+                done = proposals.from_run(model, left, work, self.threshold, self.exact, self.base)
             done["match"] = stage_tasks.match(model, run, work, self.threshold, self.one_to_one)
             done["cluster"] = stage_tasks.cluster(model, run, work, left, self.one_to_one, self.previous)
             if self.golden is not None:

@@ -18,25 +18,41 @@ def from_scratch(model: str, sources: list[Records], work: Path, threshold: Thre
     """Embed each corpus, search, and score what is found."""
     sides = zip(sources, (proposing.LEFT, proposing.RIGHT), ("embed", "embed right"), strict=False)
     done = {name: stage_tasks.embed(model, each.path, each.id_column, work / side, work) for each, side, name in sides}
-    done["propose"] = stage_tasks.propose(model, work, threshold, exact)
-    searched = stage_tasks.fan_out(stage_tasks.search_block, done["propose"]["blocks"], model, work)
-    done["search"] = stage_tasks.together(searched)
-    done["gather"] = stage_tasks.gather(model, work)
+    done |= _candidates(model, work, threshold, exact)
     scored = stage_tasks.fan_out(stage_tasks.score_block, done["gather"]["blocks"], model, work, threshold)
     done["score"] = stage_tasks.together(scored)
     return done
 
 
-def from_run(model: str, records: Records, work: Path, threshold: Threshold, base: Path) -> Facts:
-    """The same where an earlier run is gone on from: only what is new is embedded, searched for and scored."""
+def from_run(model: str, records: Records, work: Path, threshold: Threshold, exact: bool, base: Path) -> Facts:
+    """The same where an earlier run is gone on from: only what is new is embedded and scored and, in a small corpus, searched for."""
     read = stage_tasks.read(model, records.path, records.id_column, work / proposing.LEFT, work)
     embedded = again("embed", model, work, base)
     done = {"embed": {**read, **embedded, "seconds": round(read["seconds"] + embedded["seconds"], 3)}}
-    done["propose"] = again("plan", model, work, base)
-    done["search"] = again("search_again", model, work, base)
-    done["gather"] = stage_tasks.gather(model, work)
-    done["score"] = again("score_again", model, work, base, threshold)
+    if embedded["searches_on"]:
+        done["propose"] = again("plan", model, work, base)
+        done["search"] = again("search", model, work, base)
+        done["gather"] = stage_tasks.gather(model, work)
+    else:
+        done |= _candidates(model, work, threshold, exact)
+    done["score"] = again("score", model, work, base, threshold)
     return done
+
+
+def _candidates(model: str, work: Path, threshold: Threshold, exact: bool) -> Facts:
+    """Of embedded corpora."""
+    prepared = stage_tasks.prepare(model, work, exact)
+    spelled = stage_tasks.fan_out(stage_tasks.spell_block, prepared["spelled"], model, work)
+    shared = stage_tasks.fan_out(stage_tasks.share_block, prepared["shared"], model, work, threshold)
+    proposed = stage_tasks.propose(model, work, threshold, exact)
+    searched = stage_tasks.fan_out(stage_tasks.search_block, proposed["blocks"], model, work)
+    return {
+        "prepare": stage_tasks.together([prepared, *spelled]),
+        "share": stage_tasks.together(shared),
+        "propose": proposed,
+        "search": stage_tasks.together(searched),
+        "gather": stage_tasks.gather(model, work),
+    }
 
 
 @task

@@ -49,6 +49,21 @@ def build_index(model: str, folder: Path, kind: str) -> dict[str, Any]:
 
 
 @task
+def prepare(model: str, work: Path, exact: bool) -> dict[str, Any]:
+    return _once(work, "prepare", stages.prepare, model, work, exact)
+
+
+@task
+def spell_block(model: str, work: Path, number: int) -> dict[str, Any]:
+    return _once(work, f"spell-{number:06d}", stages.spell_block, model, work, number)
+
+
+@task
+def share_block(model: str, work: Path, threshold: Threshold, number: int) -> dict[str, Any]:
+    return _once(work, f"share-{number:06d}", stages.share_block, model, work, threshold, number)
+
+
+@task
 def propose(model: str, work: Path, threshold: Threshold, exact: bool) -> dict[str, Any]:
     return _once(work, "propose", stages.propose, model, work, threshold, exact)
 

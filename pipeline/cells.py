@@ -52,15 +52,21 @@ class Cells:
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     @classmethod
+    def one(cls, rows: NDArray[np.float32], energy: Energy, first: int = 0) -> "Cells":
+        """Rows in memory as one cell; ``first`` is the number of the first of them."""
+        filled = np.flatnonzero(rows.any(axis=1))
+        vectors = torch.from_numpy(rows[filled]).to(precision(energy))
+        return cls(
+            energy,
+            torch.zeros((1, rows.shape[1]), dtype=vectors.dtype),
+            first + filled,
+            np.array([0, len(filled)]),
+            vectors,
+        )
+
+    @classmethod
     def build(
-        cls,
-        embeddings: Embeddings,
-        energy: Energy,
-        folder: Path,
-        *,
-        exact: bool = False,
-        seed: int = 0,
-        centroids: Tensor | None = None,
+        cls, embeddings: Embeddings, energy: Energy, folder: Path, *, exact: bool = False, seed: int = 0
     ) -> "Cells":
         """Part a corpus, and write the cells into a folder.
 
@@ -69,14 +75,11 @@ class Cells:
             folder: to make, or one that this was killed in.
             exact: one cell, however many rows: everything is compared with everything.
             seed: of the rows that the centroids are learned from.
-            centroids: (C, dim) of cells that are known already; None: they are learned.
         """
         n, dtype = len(embeddings), precision(energy)
-        count = 1 if exact or n <= ONE_CELL else min(n // CELL_ROWS, int(4 * n**0.5))
-        if centroids is None:
-            random = np.random.default_rng(seed)
-            centroids = _learn(_sample(embeddings, count * LEARNED_ROWS, random).to(dtype), count, random)
-        count, centroids = len(centroids), centroids.to(dtype)
+        count = 1 if exact else cell_count(n)
+        random = np.random.default_rng(seed)
+        centroids = _learn(_sample(embeddings, count * LEARNED_ROWS, random).to(dtype), count, random)
         cell_of = np.full(n, -1, np.int64)
         for first, block in track(embeddings.blocks(BLOCK_ROWS), "parting"):
             filled = np.flatnonzero(block.any(axis=1))
@@ -104,11 +107,6 @@ class Cells:
         )
         return cls(energy, centroids, order, offsets, vectors)
 
-    @staticmethod
-    def centroids_in(folder: Path) -> Tensor:
-        """(C, dim) centroids of cells that :meth:`build` wrote."""
-        return _tensor(np.load(folder / "centroids.npy"))
-
     def look(self, vectors: Tensor, probes: int) -> NDArray[np.bool_]:
         """(C, q) whether a cell is among the ``probes`` nearest to a vector, or ties with the last of them.
 
@@ -123,6 +121,17 @@ class Cells:
     def locate(self, vectors: Tensor) -> NDArray[np.int64]:
         """(q,) the cell of each vector."""
         return _nearest_cell(vectors, self.centroids)
+
+
+def cell_count(n: int) -> int:
+    """Cells for n rows."""
+    return 1 if n <= ONE_CELL else min(n // CELL_ROWS, int(4 * n**0.5))
+
+
+def comparisons_of_one_look(n: int, queries: int) -> float:
+    """Until n rows are parted, and each query has looked into a cell beside its own."""
+    cells = cell_count(n)
+    return cells * (n + LEARNED_ROUNDS * LEARNED_ROWS * cells) + queries * (cells + 2 * n / cells)
 
 
 def _sample(embeddings: Embeddings, count: int, random: np.random.Generator) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.contents import SHARD_ROWS, ContentNumbers, Contents, content_keys, write_contents
+from pipeline.products import least_likeness
 from pipeline.progress import track
 from pipeline.records import Records, check_ids
 from siamese.calibration import Calibration
@@ -24,7 +25,7 @@ from siamese.schema import Schema
 from siamese.verifier import Verifier
 
 IDS, CONTENTS = "ids.parquet", "contents"
-MEASURED_PAIRS = 2048  # at once: two blocks of embeddings that stay in a core's cache
+MEASURED_PAIRS = 512  # at once: two blocks of embeddings that stay in a core's cache
 
 
 class Encoder(Protocol):
@@ -96,9 +97,40 @@ def measure(
     return apart
 
 
+def near(
+    left: Embeddings,
+    left_rows: NDArray[np.int64],
+    right: Embeddings,
+    right_rows: NDArray[np.int64],
+    energy: Energy,
+    most: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Which of m pairs are no farther apart than ``most``, ascending, and their distances; faster than to measure them all."""
+    if energy is Energy.MANHATTAN:
+        apart = measure(left, left_rows, right, right_rows, energy)
+        return np.flatnonzero(apart <= most), apart[apart <= most]
+    least = least_likeness(most, energy, left.dim)
+    shards = (left_rows // SHARD_ROWS) * len(right.shards) + right_rows // SHARD_ROWS
+    order = np.argsort(shards.astype(np.min_scalar_type(len(left.shards) * len(right.shards))), kind="stable")
+    bounds = np.concatenate(([0], np.cumsum(np.bincount(shards, minlength=len(left.shards) * len(right.shards)))))
+    likely = [np.empty(0, np.int64)]
+    for number in np.flatnonzero(np.diff(bounds)):
+        one, other = left.shards[number // len(right.shards)], right.shards[number % len(right.shards)]
+        for start in range(bounds[number], bounds[number + 1], MEASURED_PAIRS):
+            some = order[start : min(start + MEASURED_PAIRS, bounds[number + 1])]
+            rows = (
+                np.take(one, left_rows[some] % SHARD_ROWS, axis=0),
+                np.take(other, right_rows[some] % SHARD_ROWS, axis=0),
+            )
+            likely.append(some[np.einsum("ij,ij->i", *rows) >= least])
+    pairs = np.sort(np.concatenate(likely))
+    apart = measure(left, left_rows[pairs], right, right_rows[pairs], energy)
+    return pairs[apart <= most], apart[apart <= most]
+
+
 @dataclass(frozen=True)
 class Corpus:
-    """An embedded corpus.
+    """An embedded corpus; its ids and rows are read when they are asked for.
 
     Attributes:
         ids: (n,) record ids, in file order.
@@ -107,16 +139,21 @@ class Corpus:
         contents: the same in words; an index keeps them only where a verifier reads them.
     """
 
-    ids: pa.Array
-    rows: NDArray[np.int64]
+    folder: Path
     embeddings: Embeddings
     contents: Contents
 
     @classmethod
     def open(cls, folder: Path, dim: int) -> "Corpus":
-        table = pq.read_table(folder / IDS)
-        ids, rows = table["record_id"].combine_chunks(), table["row"].to_numpy()
-        return cls(ids, rows, Embeddings.open(folder / "embeddings", dim), Contents.open(folder / CONTENTS))
+        return cls(folder, Embeddings.open(folder / "embeddings", dim), Contents.open(folder / CONTENTS))
+
+    @cached_property
+    def ids(self) -> pa.Array:
+        return pq.read_table(self.folder / IDS, columns=["record_id"])["record_id"].combine_chunks()
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        return pq.read_table(self.folder / IDS, columns=["row"])["row"].to_numpy()
 
     @cached_property
     def members(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

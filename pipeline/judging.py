@@ -38,7 +38,7 @@ class Judge:
     def score(
         self, margin_distances: NDArray[np.float64], texts: pa.Table, left: NDArray[np.int64], right: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """(m,) margin_distance, or the verifier's doubt; inf for a pair too far apart for a second look.
+        """(m,) margin_distance, or the verifier's doubt; inf for a pair that is not worth a second look.
 
         Args:
             margin_distances: (m,).
@@ -48,9 +48,11 @@ class Judge:
         if self.verifier is None:
             return margin_distances
         near = np.flatnonzero(margin_distances <= self.candidate_distance)
+        near = near[self.verifier.worth_a_look(texts, left[near], right[near], margin_distances[near])]
         score = np.full(len(margin_distances), np.inf)
-        profiles = self.verifier.profile(texts)
-        score[near] = self.verifier.doubt(profiles, left[near], right[near], margin_distances[near])
+        rows, places = np.unique(np.concatenate([left[near], right[near]]), return_inverse=True)
+        profiles = self.verifier.profile(texts.take(pa.array(rows)).combine_chunks())
+        score[near] = self.verifier.doubt(profiles, *np.split(places, 2), margin_distances[near])
         return score
 
     def score_rows(

@@ -1,10 +1,12 @@
-"""Proposing: the candidates of a run, from cells to scores, each step from files to files in the run's work folder.
+"""Proposing: the candidates of a run, from buckets and cells to scores, each step from files to files in the run's work folder.
 
 Blocks of queries and of candidates are done by anyone who sees the folder, in any order and more than once, with the same outcome.
 
-    left/, right/     embedded corpora (right: of a link)
-    cells/            the searched side, parted: the smaller one, or the only one
+    left/, right/     embedded corpora (right: of a link); of large ones also spelled/, a file a shard
+    counts.npy        how often words occur in a sample
+    shared/           a file a block of buckets: pairs of rows
     plan.json         how far to search, and what that finds
+    cells/            the searched side, parted: the smaller one, or the only one; none where buckets hold enough
     found/            a file a block of queries: pairs of rows
     looked/           all of them, each pair once, and how many make a block
     scores/           a file a block of those
@@ -17,17 +19,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cells import Cells
+from pipeline.buckets import BLOCKS, ORDERS, pairs_of_block
+from pipeline.cells import Cells, cell_count, comparisons_of_one_look
 from pipeline.decision import Threshold
-from pipeline.embedding import Corpus, Encoder, save_array
+from pipeline.embedding import Corpus, Encoder, near, save_array
 from pipeline.judging import Judge
 from pipeline.rowpairs import RowPairs
-from pipeline.search import Queries, Scope, search
-from pipeline.survey import Survey
+from pipeline.search import Queries, Scope, search, search_exactly, within_scope
+from pipeline.survey import COMPARISONS_A_MATCH, SAMPLE, Survey, cells_to_look_into, sampled_rows
 from siamese.folders import read_json, write_json
+from siamese.spellings import COUNT_BITS, count_words, spell
 
 LEFT, RIGHT, CELLS, PLAN, FOUND, LOOKED, SCORES = "left", "right", "cells", "plan.json", "found", "looked", "scores"
-FACTS = "facts.json"
+FACTS, COUNTS, SPELLED, SHARED = "facts.json", "counts.npy", "spelled", "shared"
+COUNTED = 65_536  # contents of a side that words are counted in
 QUERIES = 65_536  # of a block, at least
 MOST_BLOCKS = 32  # of queries: with few queries in a block, few of them look into the same cell
 SCORED_PAIRS = 131_072  # of a block: the profiles of all its records are in memory together
@@ -53,30 +58,81 @@ class Sides:
     def asks_itself(self) -> bool:
         return self.right is None
 
-
-def part(encoder: Encoder, work: Path, *, exact: bool = False) -> dict[str, Any]:
-    """Part the searched side into cells."""
-    cells = Cells.build(Sides(encoder, work).searched.embeddings, encoder.energy, work / CELLS, exact=exact)
-    return {"cells": len(cells), "rows": len(cells.order)}
+    @property
+    def all(self) -> list[Corpus]:
+        return [self.left] if self.right is None else [self.left, self.right]
 
 
-def plan(encoder: Encoder, work: Path, threshold: Threshold) -> dict[str, Any]:
-    """Survey the corpus and settle how far to search.
+def prepare(encoder: Encoder, work: Path, *, exact: bool = False) -> dict[str, Any]:
+    """Count words, where there are enough records for buckets to be worth it; how many blocks to spell, and to take from buckets."""
+    sides = Sides(encoder, work)
+    if exact or cell_count(len(sides.searched.embeddings)) == 1:
+        return {"spelled": 0, "shared": 0}
+    counts = np.zeros(2**COUNT_BITS, np.uint32)
+    for side in sides.all:
+        counts += count_words(side.contents.take(sampled_rows(side.embeddings, COUNTED)), encoder.schema)
+    save_array(work / COUNTS, np.minimum(counts, np.iinfo(np.uint16).max).astype(np.uint16))
+    return {"spelled": sum(len(side.contents.shards) for side in sides.all), "shared": BLOCKS}
+
+
+def spell_block(encoder: Encoder, work: Path, number: int) -> dict[str, Any]:
+    """Spell one shard of contents, of those of the left side and then of the right one."""
+    sides = Sides(encoder, work)
+    shards = [
+        (name, place)
+        for name, side in zip((LEFT, RIGHT), sides.all, strict=False)
+        for place in range(len(side.contents.shards))
+    ]
+    name, place = shards[number]
+    contents = (sides.left if name == LEFT else sides.all[-1]).contents
+    spelled = spell(contents.shards[place], encoder.schema, np.load(work / COUNTS))
+    save_array(work / name / SPELLED / f"{place:06d}.npy", spelled)
+    return {"contents": spelled.shape[1]}
+
+
+def share_block(encoder: Encoder, work: Path, threshold: Threshold, number: int) -> dict[str, Any]:
+    """The pairs of one block of buckets that are not too far apart."""
+    sides, judge, (band, order) = Sides(encoder, work), threshold.judge(encoder), divmod(number, len(ORDERS))
+    asking = len(sides.asking.embeddings)
+    names = [LEFT] if sides.asks_itself else [LEFT, RIGHT] if sides.asking is sides.left else [RIGHT, LEFT]
+    paths = [path for name in names for path in sorted((work / name / SPELLED).glob("*.npy"))]
+    spelled = np.concatenate([np.load(path, mmap_mode="r")[band] for path in paths])
+    left, right = pairs_of_block(spelled, ORDERS[order], None if sides.asks_itself else asking)
+    del spelled
+    farthest = _asked(judge, encoder.margin).farthest
+    some, apart = near(sides.asking.embeddings, left, sides.searched.embeddings, right, encoder.energy, farthest)
+    _save_found(work / SHARED, number, RowPairs(left[some], right[some], apart))
+    return {"pairs": len(some)}
+
+
+def plan(encoder: Encoder, work: Path, threshold: Threshold, *, exact: bool = False) -> dict[str, Any]:
+    """Survey the corpus and settle how far to search, and in how many cells; part the searched side into them if any are worth it.
 
     What was asked for by distance, or as a recall, is searched as far as it says; else not farther than it is worth.
     """
-    sides, cells, judge = Sides(encoder, work), Cells.open(work / CELLS, encoder.energy), threshold.judge(encoder)
-    scope = Scope(judge.radius * encoder.margin, judge.candidate_distance * encoder.margin, judge.neighbours)
-    survey = Survey.of(cells, sides.searched.embeddings, sides.asking.embeddings, scope)
+    sides, scope = Sides(encoder, work), _asked(threshold.judge(encoder), encoder.margin)
+    searched, asking = sides.searched.embeddings, sides.asking.embeddings
+    rows = sampled_rows(asking, SAMPLE)
+    found = search_exactly(searched, asking, rows, encoder.energy, scope)
+    survey = Survey.of(found, np.where(_shared(work, found, sides), 0, 1), scope, len(rows))
     scores, labels = encoder.calibration.evidence.arrays
     genuine = np.sort(scores[labels == 1]) * encoder.margin
     narrowed = scope
     if threshold.max_distance is None and threshold.min_recall is None:
         narrowed = survey.narrow(scope, genuine)
-    probes, recall = survey.probes(genuine, len(cells), len(cells.order) / len(cells))
-    queries = len(cells.order) if sides.asks_itself else len(sides.asking.embeddings)
+    queries, count = len(asking), 1 if exact else cell_count(len(searched))
+    probes, recall = survey.probes(genuine, 0, 0)
+    if count == 1 or survey.missed(genuine, queries) * COMPARISONS_A_MATCH > comparisons_of_one_look(
+        len(searched), queries
+    ):
+        cells = Cells.build(searched, encoder.energy, work / CELLS, exact=exact)
+        queries = len(cells.order) if sides.asks_itself else queries
+        if count > 1:
+            looks = np.where(survey.looks > 0, cells_to_look_into(cells, asking, searched, found), 0)
+            survey = replace(survey, looks=looks)
+        probes, recall = survey.probes(genuine, len(cells), len(cells.order) / len(cells))
     facts = {
-        "cells": len(cells),
+        "cells": count,
         "probes": probes,
         "recall": recall,
         "sample": survey.asked,
@@ -86,7 +142,37 @@ def plan(encoder: Encoder, work: Path, threshold: Threshold) -> dict[str, Any]:
         "block": max(QUERIES, -(-queries // MOST_BLOCKS)),
     }
     write_json(work / PLAN, facts)
-    return {**facts, "blocks": -(-queries // facts["block"])}
+    return {**facts, "blocks": -(-queries // facts["block"]) if probes else 0}
+
+
+def _asked(judge: Judge, margin: float) -> Scope:
+    return Scope(judge.radius * margin, judge.candidate_distance * margin, judge.neighbours)
+
+
+def _save_found(folder: Path, number: int, pairs: RowPairs) -> None:
+    found = np.empty(len(pairs), FOUND_TYPE)
+    found["left"], found["right"], found["distance"] = pairs.left, pairs.right, pairs.distances
+    save_array(folder / f"{number:06d}.npy", found)
+
+
+def _found(*folders: Path) -> RowPairs:
+    found = [np.load(path) for folder in folders for path in sorted(folder.glob("*.npy"))]
+    return RowPairs.concat([RowPairs(each["left"], each["right"], each["distance"]) for each in found])
+
+
+def _shared(work: Path, pairs: RowPairs, sides: Sides) -> NDArray[np.bool_]:
+    """(m,) which pairs of asking and searched rows a bucket holds."""
+    left, right = pairs.left, pairs.right
+    if sides.asks_itself:
+        left, right = np.minimum(left, right), np.maximum(left, right)
+    n, sampled = len(sides.searched.embeddings), np.zeros(len(sides.asking.embeddings), bool)
+    sampled[left] = True
+    keys = [np.empty(0, np.int64)]
+    for path in sorted((work / SHARED).glob("*.npy")):
+        found = np.load(path, mmap_mode="r")
+        some = found[sampled[found["left"]]]
+        keys.append(some["left"] * n + some["right"])
+    return np.isin(left * n + right, np.concatenate(keys))
 
 
 def planned_judge(encoder: Encoder, threshold: Threshold, facts: dict[str, Any]) -> Judge:
@@ -107,23 +193,18 @@ def search_block(encoder: Encoder, work: Path, number: int) -> dict[str, Any]:
         queries = Queries.of_rows(cells, sides.asking.embeddings, np.arange(start, stop))
     scope = Scope(facts["radius"] * encoder.margin, facts["reach"] * encoder.margin, facts["neighbours"])
     pairs = search(cells, sides.searched.embeddings, queries, sides.asking.embeddings, scope, facts["probes"])
-    found = np.empty(len(pairs), FOUND_TYPE)
-    found["left"], found["right"], found["distance"] = pairs.left, pairs.right, pairs.distances
-    save_array(work / FOUND / f"{number:06d}.npy", found)
+    _save_found(work / FOUND, number, pairs)
     return {"pairs": len(pairs)}
 
 
 def gather(encoder: Encoder, work: Path) -> dict[str, Any]:
     """All that was found, each pair once: left and right as in the run, ordered so that near records lie near each other."""
-    sides, cells = Sides(encoder, work), Cells.open(work / CELLS, encoder.energy)
-    found = [np.load(path) for path in sorted((work / FOUND).glob("*.npy"))]
-    pairs = RowPairs.concat([RowPairs(each["left"], each["right"], each["distance"]) for each in found])
-    if sides.asks_itself:
-        pairs = pairs.once()
-        place = np.empty(len(sides.searched.embeddings), np.int64)
-        place[cells.order] = np.arange(len(cells.order))
-        pairs = pairs.take(np.argsort(place[pairs.left], kind="stable"))
-    elif sides.asking is not sides.left:
+    facts, sides = read_json(work / PLAN), Sides(encoder, work)
+    pairs = _found(work / SHARED, work / FOUND)
+    pairs = pairs.once() if sides.asks_itself else pairs.distinct()
+    scope = Scope(facts["radius"] * encoder.margin, facts["reach"] * encoder.margin, facts["neighbours"])
+    pairs = pairs.take(within_scope(pairs, scope, len(sides.asking.embeddings), sides.asks_itself))
+    if sides.asking is not sides.left:
         pairs = pairs.turned()
     for name, column in (("left", pairs.left), ("right", pairs.right), ("distances", pairs.distances)):
         save_array(work / LOOKED / f"{name}.npy", column)

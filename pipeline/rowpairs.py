@@ -35,8 +35,12 @@ class RowPairs:
     def once(self) -> "RowPairs":
         """Of one table: each pair once, left < right, by left and then right."""
         left, right = np.minimum(self.left, self.right), np.maximum(self.left, self.right)
-        order = np.lexsort((right, left))
-        left, right = left[order], right[order]
+        return RowPairs(left, right, self.distances).distinct()
+
+    def distinct(self) -> "RowPairs":
+        """Each pair once, by left and then right."""
+        order = np.lexsort((self.right, self.left))
+        left, right = self.left[order], self.right[order]
         fresh = np.append(True, (left[1:] != left[:-1]) | (right[1:] != right[:-1]))[: len(left)]
         return RowPairs(left[fresh], right[fresh], self.distances[order[fresh]])
 

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.cells import Cells
+from pipeline.contents import SHARD_ROWS
 from pipeline.embedding import Embeddings, measure
 from pipeline.products import QUERY_ROWS, SLACK, greatest, least_likeness, likeness, reaches
 from pipeline.rowpairs import RowPairs
+from siamese.distances import Energy
 
 BOUND_ROWS = 2048  # of a query's own cell that its bound is taken from
 
@@ -104,11 +106,53 @@ def search(
     apart = measure(asking, queries.rows[query], searched, rows, cells.energy)
     within = apart <= scope.radius
     if scope.neighbours:
-        order = np.lexsort((rows, apart, query))
-        rank = np.empty(len(order), np.int64)
-        rank[order] = np.arange(len(order)) - np.searchsorted(query[order], query[order])
-        within |= (rank < scope.neighbours) & (apart <= scope.farthest)
+        within |= (ranks(query, apart, rows) < scope.neighbours) & (apart <= scope.farthest)
     return RowPairs(queries.rows[query[within]], rows[within], apart[within])
+
+
+def search_exactly(
+    searched: Embeddings, asking: Embeddings, rows: NDArray[np.int64], energy: Energy, scope: Scope
+) -> RowPairs:
+    """The candidates of some rows of ``asking``, by query and then distance, none left out; shard by shard, and without cells."""
+    found = []
+    for first, block in searched.blocks(SHARD_ROWS):
+        cells = Cells.one(block, energy, first)
+        found.append(search(cells, searched, Queries.of_rows(cells, asking, rows), asking, scope, probes=None))
+    pairs = RowPairs.concat(found)
+    pairs = pairs.take(np.lexsort((pairs.right, pairs.distances, pairs.left)))
+    rank = np.arange(len(pairs)) - np.searchsorted(pairs.left, pairs.left)
+    return pairs.take((pairs.distances <= scope.radius) | (rank < scope.neighbours))
+
+
+def ranks(query: NDArray[np.int64], distances: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(m,) place of each row among those of its query, the nearest 0."""
+    order = np.lexsort((rows, distances, query))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - np.searchsorted(query[order], query[order])
+    return rank
+
+
+def within_scope(pairs: RowPairs, scope: Scope, n: int, both: bool) -> NDArray[np.bool_]:
+    """(m,) which pairs, each there once, are candidates: within the radius, or of a row's nearest.
+
+    Args:
+        n: rows that ask.
+        both: of one corpus: the right rows ask too, and are rows of it.
+    """
+    within = pairs.distances <= scope.radius
+    if not scope.neighbours:
+        return within
+    near = pairs.distances <= scope.farthest
+    asking = [pairs.left, pairs.right] if both else [pairs.left]
+    # Sorted as one number each: the row, and then how far. (Distances are not negative: their bits are ordered as they are.)
+    bits = pairs.distances.view(np.uint32).astype(np.uint64)
+    ordered = np.sort(np.concatenate([row.astype(np.uint64) << np.uint64(32) | bits for row in asking]))
+    bounds = np.searchsorted(ordered, np.arange(n + 1, dtype=np.uint64) << np.uint64(32))
+    last = np.minimum(bounds[:-1] + scope.neighbours, bounds[1:]) - 1
+    farthest = np.zeros(n, np.uint64)
+    some = np.flatnonzero(np.diff(bounds))
+    farthest[some] = ordered[last[some]] & np.uint64(0xFFFFFFFF)
+    return within | (near & np.logical_or.reduce([bits <= farthest[row] for row in asking]))
 
 
 def _thresholds(cells: Cells, queries: Queries, scope: Scope, itself: bool) -> NDArray[np.float32]:

@@ -117,11 +117,25 @@ def open_index(place: Place, model: Place | None = None) -> tuple[SiameseEncoder
     return encoder, corpus, VectorIndex.load(folder, corpus.embeddings, encoder.energy, manifest["index"])
 
 
+def prepare(model: str, work: Path, exact: bool = False) -> dict[str, Any]:
+    """Count words, and how many blocks there are to spell and to share."""
+    return proposing.prepare(load_encoder(model), work, exact=exact)
+
+
+def spell_block(model: str, work: Path, number: int) -> dict[str, Any]:
+    """Spellings of one shard of contents."""
+    return proposing.spell_block(load_encoder(model), work, number)
+
+
+def share_block(model: str, work: Path, threshold: Threshold, number: int) -> dict[str, Any]:
+    """Candidates of one block of buckets."""
+    with one_thread():
+        return proposing.share_block(load_encoder(model), work, threshold, number)
+
+
 def propose(model: str, work: Path, threshold: Threshold, exact: bool = False) -> dict[str, Any]:
-    """Part the searched side into cells, and plan how far to search."""
-    encoder = load_encoder(model)
-    proposing.part(encoder, work, exact=exact)
-    return proposing.plan(encoder, work, threshold)
+    """Plan how far to search, and part the searched side into cells where they are worth it."""
+    return proposing.plan(load_encoder(model), work, threshold, exact=exact)
 
 
 def search_block(model: str, work: Path, number: int) -> dict[str, Any]:

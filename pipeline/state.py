@@ -1,13 +1,12 @@
-"""State: what a run keeps, in ``state/``, so that another can go on from it: its corpus embedded, its search, and every score.
+"""State: what a run keeps, in ``state/``, so that another can go on from it: its corpus embedded, what its search found, and every score.
 
     left/         the embedded corpus, and ``digests.npy``: (n, 2) uint64 of each distinct content
-    cells/        centroids
     plan.json     how far was searched
-    found/        pairs of rows, from whichever row found them
-    looked/       the same, each pair once
+    found/        pairs of rows, from whichever row found them; none of a corpus that buckets were enough for
+    looked/       all candidates
     scores/       of those
 
-About 2 kB a record with 256 dimensions, nearly all of it embeddings.
+About 1.5 kB a record with 256 dimensions, nearly all of it embeddings.
 """
 
 import os
@@ -29,7 +28,6 @@ from siamese.folders import Place, check_manifest, local_folder, read_json
 
 STATE = "state"
 DIGESTS = "digests.npy"
-CENTROIDS = "centroids.npy"
 KEPT = (proposing.LEFT, proposing.FOUND, proposing.LOOKED, proposing.SCORES)
 
 
@@ -37,11 +35,11 @@ def keep_state(work: Path, run: Path) -> dict[str, Any]:
     """Lay what the stages left in the work folder beside a run's outputs; nothing is copied where it can be linked."""
     state = run / STATE
     shutil.rmtree(state, ignore_errors=True)  # of a run that was killed meanwhile
-    (state / proposing.CELLS).mkdir(parents=True)
+    state.mkdir()
     for name in KEPT:
-        shutil.copytree(work / name, state / name, copy_function=_link)
-    for name in (proposing.PLAN, f"{proposing.CELLS}/{CENTROIDS}"):
-        _link(work / name, state / name)
+        if (work / name).is_dir():
+            shutil.copytree(work / name, state / name, copy_function=_link, ignore=_left_out)
+    _link(work / proposing.PLAN, state / proposing.PLAN)
     corpus = state / proposing.LEFT
     if not (corpus / DIGESTS).is_file():
         save_array(corpus / DIGESTS, digests_of(Contents.open(corpus / "contents")))
@@ -119,12 +117,18 @@ class State:
     @cached_property
     def found(self) -> NDArray[np.void]:
         """What each row found, in no order: left, right, distance."""
-        return np.concatenate([np.load(path) for path in sorted((self.folder / proposing.FOUND).glob("*.npy"))])
+        parts = [np.load(path) for path in sorted((self.folder / proposing.FOUND).glob("*.npy"))]
+        return np.concatenate([np.empty(0, proposing.FOUND_TYPE), *parts])
 
     @cached_property
     def scored(self) -> tuple[RowPairs, NDArray[np.float64]]:
         """All pairs that were looked at, and their scores."""
         return proposing.looked_at(self.folder), proposing.scores_of(self.folder)
+
+
+def _left_out(_folder: str, names: list[str]) -> set[str]:
+    """What is not kept: spellings are made anew, for words get rarer or more frequent."""
+    return {proposing.SPELLED} & set(names)
 
 
 def _link(source: str | Path, target: str | Path) -> None:

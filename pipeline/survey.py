@@ -15,15 +15,16 @@ from pipeline.cells import Cells
 from pipeline.embedding import Embeddings
 from pipeline.products import QUERY_ROWS, likeness
 from pipeline.rowpairs import RowPairs
-from pipeline.search import Queries, Scope, search
+from pipeline.search import Queries, Scope
 from siamese.distances import Energy
 
 SAMPLE = 1024  # queries
 # Matches among candidates of like distance, below which they are not looked at. A record's nearest are as many as there are records;
 # all within a radius grow with the square of the corpus, and nearly all matches among them are nearest ones too.
 WORTH_A_LOOK, WORTH_IN_A_CROWD = 0.001, 0.01
-# Rows are compared while so many comparisons, a fifth of a second of a core's, bring a match to be expected.
-COMPARISONS_A_MATCH = 1e8
+# Rows are compared while so many comparisons bring a match to be expected; they take as long as the looks that are worth it.
+COMPARISONS_A_MATCH = 2e6
+SURE = 0.5  # share of matches in a bin of distances that says what buckets hold
 LEAST_BIN, BINS = 5, 20  # genuine held-out pairs in a bin of distances, at least; bins, at most
 UNKNOWN = 16  # cells to look into where the sample brings no candidate at all
 
@@ -35,7 +36,7 @@ class Survey:
     Attributes:
         distances: (m,) of the candidates.
         among_nearest: (m,) whether each is among its query's nearest.
-        looks: (m,) cells to look into, so that it is found from either side.
+        looks: (m,) cells to look into, so that it is found from either side; 0 where a bucket holds it.
         asked: queries in the sample.
     """
 
@@ -45,18 +46,10 @@ class Survey:
     asked: int
 
     @classmethod
-    def of(cls, cells: Cells, searched: Embeddings, asking: Embeddings, scope: Scope, seed: int = 0) -> "Survey":
-        """Search a sample of the rows of ``asking`` in all cells."""
-        rows = np.sort(np.random.default_rng(seed).permutation(len(asking))[:SAMPLE])
-        queries = Queries.of_rows(cells, asking, rows)
-        found = search(cells, searched, queries, asking, scope, probes=None)
-        order = np.lexsort((found.distances, found.left))
-        found = found.take(order)
+    def of(cls, found: RowPairs, looks: NDArray[np.int64], scope: Scope, asked: int) -> "Survey":
+        """Of all candidates of some queries, from :func:`pipeline.search.search_exactly`."""
         rank = np.arange(len(found)) - np.searchsorted(found.left, found.left)
-        looks = cells_to_look_into(cells, asking, searched, found)
-        if asking is searched:
-            looks = np.minimum(looks, cells_to_look_into(cells, searched, asking, found.turned()))
-        return cls(found.distances, rank < scope.neighbours, looks, len(queries))
+        return cls(found.distances, rank < scope.neighbours, looks, asked)
 
     def matches(self, genuine: NDArray[np.float64]) -> float:
         """At most how many candidates are matches, with 95% confidence (Poisson).
@@ -113,22 +106,58 @@ class Survey:
             cells: how many there are.
             rows: in each of them, on average.
             recall: the fewest cells that reach it; None: as many as are worth it, a match for COMPARISONS_A_MATCH comparisons.
+
+        None at all may do where buckets hold some.
         """
         if len(self.distances) == 0:
             return min(UNKNOWN, cells), 1.0
-        edges, shares = self.shares(genuine, np.ones(len(self.distances), bool))
-        worth = shares[np.clip(np.searchsorted(edges, self.distances) - 1, 0, len(shares) - 1)]
-        found = np.bincount(np.minimum(self.looks, cells + 1), worth, cells + 2)[1 : cells + 1].cumsum() / worth.sum()
+        worth = self.worth(genuine)
+        found = np.bincount(np.minimum(self.looks, cells + 1), worth, cells + 2)[: cells + 1].cumsum() / worth.sum()
         if recall is None:
-            cost = np.arange(1, cells + 1) * rows / COMPARISONS_A_MATCH
+            # With the centroids first, and with a query's own cell for a bound.
+            cost = (cells + (np.arange(cells + 1) + 1) * rows) * (np.arange(cells + 1) > 0) / COMPARISONS_A_MATCH
             best = int(np.argmax(found * self.matches(genuine) / self.asked - cost))
         else:
             best = int(np.searchsorted(found, min(recall, found[-1])))
-        return best + 1, float(found[best])
+        best = max(best, int(found[0] == 0 and cells > 0))  # where there are no buckets
+        return best, min(float(found[best]), 1.0)
+
+    def missed(self, genuine: NDArray[np.float64], queries: int) -> float:
+        """At most how many matches of all queries no bucket holds."""
+        if len(self.distances) == 0:
+            return float(queries)
+        worth = self.worth(genuine)
+        return float(self.matches(genuine) / self.asked * queries * worth[self.looks > 0].sum() / worth.sum())
+
+    def worth(self, genuine: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(m,) the chance that each candidate is a match: of all in its bin of distances alike, but for what a bucket says.
+
+        Where most candidates are matches, what share of those the buckets hold is plain to see. Farther out, where most are none, the
+        buckets hold as large a share of the matches, as far as they hold so many pairs there: who shares no key is hardly a match.
+        """
+        edges, shares = self.shares(genuine, np.ones(len(self.distances), bool))
+        bins = np.clip(np.searchsorted(edges, self.distances) - 1, 0, len(shares) - 1)
+        held = self.looks == 0
+        seen, shared = (np.bincount(bins[which], minlength=len(shares)) for which in (slice(None), held))
+        sure = shares >= SURE
+        expected, holding = shares * seen, shared[sure].sum() / max(seen[sure].sum(), 1)
+        within = np.maximum(np.minimum(shared, expected) * holding, shared * shares)  # matches that are held
+        each = np.stack([(expected - within) / np.maximum(seen - shared, 1), within / np.maximum(shared, 1)])
+        return each[held.astype(int), bins]
+
+
+def sampled_rows(embeddings: Embeddings, count: int, seed: int = 0) -> NDArray[np.int64]:
+    """So many rows at most, ascending."""
+    return np.sort(np.random.default_rng(seed).permutation(len(embeddings))[:count])
 
 
 def cells_to_look_into(cells: Cells, asking: Embeddings, searched: Embeddings, pairs: RowPairs) -> NDArray[np.int64]:
-    """(m,) how many cells each left row has to look into until it meets the cell of the right one."""
+    """(m,) how many cells have to be looked into until a row meets the cell of the other one, from whichever side asks."""
+    looks = _looks(cells, asking, searched, pairs)
+    return looks if asking is not searched else np.minimum(looks, _looks(cells, searched, asking, pairs.turned()))
+
+
+def _looks(cells: Cells, asking: Embeddings, searched: Embeddings, pairs: RowPairs) -> NDArray[np.int64]:
     left, place = np.unique(pairs.left, return_inverse=True)
     queries = Queries.of_rows(cells, asking, left)
     number = np.empty(len(left), np.int64)  # of a left row among the queries, which lie by cell

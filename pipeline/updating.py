@@ -1,10 +1,13 @@
 """Updating: the candidates of a corpus that has changed since an earlier run, from that run's state.
 
-The centroids and how far is searched stay those of the earlier run. Within them the candidates are those of a search from scratch:
+A corpus that is searched as one cell, all rows with all, is searched on, as far as the earlier run did:
 
 - A row that is new asks for its candidates as in any search.
 - A row that was there keeps what it found, less what is gone, and looks among the new rows only: its nearest are the nearest of the two.
 - A row that has lost one of its nearest, so that another may come up from beyond what it kept, asks again.
+
+So its candidates are those of a search from scratch. In a larger corpus they are sought from scratch, for which of its records share a
+bucket depends on all of them. Either way a content that was embedded and a pair that was scored is not again.
 
 Each step works from files to files in the run's work folder, as those of :mod:`pipeline.proposing` do, which go on from there.
 """
@@ -18,14 +21,15 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline import proposing
-from pipeline.cells import Cells
+from pipeline.cells import Cells, cell_count
 from pipeline.contents import Contents
 from pipeline.decision import Threshold
 from pipeline.embedding import CONTENTS, Corpus, Embeddings, Encoder, measure, save_array
 from pipeline.products import QUERY_ROWS, least_likeness, likeness, reaches
 from pipeline.proposing import CELLS, FOUND, FOUND_TYPE, LEFT, LOOKED, MOST_BLOCKS, PLAN, QUERIES, SCORED_PAIRS, SCORES
 from pipeline.rowpairs import RowPairs
-from pipeline.search import Queries, Scope, search
+from pipeline.search import Queries, Scope
+from pipeline.search import search as find
 from pipeline.state import DIGESTS, State, digests_of
 from siamese.folders import read_json, write_json
 
@@ -50,13 +54,15 @@ def embed(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
         save_array(folder / "embeddings" / f"{number:06d}.npy", embedded)
     save_array(work / OLD_ROWS, old)
     kept = int((old >= 0).sum())
-    return {"kept": kept, "encoded": len(old) - kept, "gone": len(state.corpus.embeddings) - kept}
+    one_cell = state.plan["cells"] == 1 and (state.manifest["settings"]["exact"] or cell_count(len(old)) == 1)
+    gone = len(state.corpus.embeddings) - kept
+    return {"kept": kept, "encoded": len(old) - kept, "gone": gone, "searches_on": one_cell}
 
 
 def plan(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
-    """Part the corpus by the earlier run's centroids, and search as far as that did."""
+    """Lay the corpus out as one cell, and search as far as the earlier run did."""
     state, embeddings = State.open(run, encoder.dim), Corpus.open(work / LEFT, encoder.dim).embeddings
-    cells = Cells.build(embeddings, encoder.energy, work / CELLS, centroids=Cells.centroids_in(state.folder / CELLS))
+    cells = Cells.build(embeddings, encoder.energy, work / CELLS, exact=True)
     queries = len(cells.order)
     facts = {**state.plan, "queries": queries, "block": max(QUERIES, -(-queries // MOST_BLOCKS))}
     facts["planned_for"] = state.plan.get("planned_for", state.plan["queries"])
@@ -64,7 +70,7 @@ def plan(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     return {**facts, "blocks": 1}
 
 
-def search_again(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
+def search(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     """What each row finds, as ``found/``."""
     state, old = State.open(run, encoder.dim), np.load(work / OLD_ROWS)
     facts, cells = read_json(work / PLAN), Cells.open(work / CELLS, encoder.energy)
@@ -75,10 +81,10 @@ def search_again(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     found = []
     for start in range(0, len(asking), QUERIES):
         queries = Queries.of_rows(cells, embeddings, asking[start : start + QUERIES])
-        found.append(search(cells, embeddings, queries, embeddings, scope, facts["probes"]))
+        found.append(find(cells, embeddings, queries, embeddings, scope, probes=None))
     resting = (old >= 0) & ~disturbed
     near = [kept.take(resting[kept.left])]
-    near += _among(cells, old < 0, resting, _wanted(near[0], len(old), scope), embeddings, facts["probes"])
+    near += _among(cells, old < 0, resting, _wanted(near[0], len(old), scope), embeddings)
     found.append(_nearest(RowPairs.concat(near), scope))
     pairs = RowPairs.concat(found)
     rows = np.empty(len(pairs), FOUND_TYPE)
@@ -87,7 +93,7 @@ def search_again(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     return {"pairs": len(pairs), "asked": int((old < 0).sum()), "asked_again": int(disturbed.sum())}
 
 
-def score_again(encoder: Encoder, work: Path, run: Path, threshold: Threshold) -> dict[str, Any]:
+def score(encoder: Encoder, work: Path, run: Path, threshold: Threshold) -> dict[str, Any]:
     """Scores of all candidates, as ``scores/``: those that the earlier run gave where it looked at the same two contents."""
     state, old = State.open(run, encoder.dim), np.load(work / OLD_ROWS)
     judge, corpus = (
@@ -156,35 +162,23 @@ def _among(
     resting: NDArray[np.bool_],
     wanted: NDArray[np.float32],
     embeddings: Embeddings,
-    probes: int | None,
 ) -> list[RowPairs]:
-    """What the resting rows find among the new ones. These are few in a cell, so that several cells are looked into at once."""
+    """What the resting rows find among the new ones."""
     found = []
-    chunks = _chunks(cells, fresh)
-    for start in range(0, len(cells.order) if chunks else 0, QUERIES):
-        places = start + np.flatnonzero(resting[cells.order[start : start + QUERIES]])
-        vectors, asking = cells.vectors[torch.from_numpy(places)], cells.order[places]
-        least = least_likeness(wanted[asking], cells.energy, embeddings.dim).astype(np.float32)
-        looked = cells.look(vectors, probes) if probes is not None else np.ones((len(cells), len(places)), bool)
-        for chunk in chunks:
-            rows, cell = cells.vectors[torch.from_numpy(chunk)], cells.cell_of[chunk]
-            some = np.flatnonzero(looked[np.unique(cell)].any(axis=0))
-            for first in range(0, len(some), QUERY_ROWS):
-                query = some[first : first + QUERY_ROWS]
-                alike = likeness(vectors.index_select(0, torch.from_numpy(query)), rows, cells.energy)
-                row, column = np.divmod(np.flatnonzero(reaches(alike, least[query])), len(chunk))
-                here = looked[cell[column], query[row]]
-                left, right = asking[query[row[here]]], cells.order[chunk[column[here]]]
-                apart = measure(embeddings, left, embeddings, right, cells.energy)
-                near = apart <= wanted[left]
-                found.append(RowPairs(left[near], right[near], apart[near]))
+    asking, new = (np.flatnonzero(which[cells.order]) for which in (resting, fresh))
+    for start in range(0, len(asking), QUERY_ROWS):
+        query = asking[start : start + QUERY_ROWS]
+        vectors = cells.vectors[torch.from_numpy(query)]
+        least = least_likeness(wanted[cells.order[query]], cells.energy, embeddings.dim).astype(np.float32)
+        for first in range(0, len(new), QUERY_ROWS):
+            some = new[first : first + QUERY_ROWS]
+            alike = likeness(vectors, cells.vectors[torch.from_numpy(some)], cells.energy)
+            row, column = np.divmod(np.flatnonzero(reaches(alike, least)), len(some))
+            left, right = cells.order[query[row]], cells.order[some[column]]
+            apart = measure(embeddings, left, embeddings, right, cells.energy)
+            near = apart <= wanted[left]
+            found.append(RowPairs(left[near], right[near], apart[near]))
     return found
-
-
-def _chunks(cells: Cells, fresh: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
-    """Places of new rows in the cells' order, a few cells at a time."""
-    places = np.flatnonzero(fresh[cells.order])
-    return [places[start : start + QUERY_ROWS] for start in range(0, len(places), QUERY_ROWS)]
 
 
 def _nearest(pairs: RowPairs, scope: Scope) -> RowPairs:

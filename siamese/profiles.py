@@ -89,8 +89,8 @@ class Profiles:
             words=spelled,
             weights=idf[ids],
             ids=ids,
-            cells=_ones(record * len(columns) + field, word, (n * len(columns), len(order))),
-            whole=_ones(record, word, (n, len(order))),
+            cells=ones(record * len(columns) + field, word, (n * len(columns), len(order))),
+            whole=ones(record, word, (n, len(order))),
             texts=tuple(_objects(pc.utf8_slice_codeunits(value, 0, FUZZY_CHARACTERS).to_pylist()) for value in values),
             joined=_objects([_NOT_IN_WORD.sub("", text) for text in said]),
             codes=codes,
@@ -154,10 +154,10 @@ def _sets(values: Sequence[list[str]], longest_first: bool = False) -> tuple[NDA
     number = {value: place for place, value in enumerate(distinct)}
     columns = np.array([number[value] for each in values for value in each], np.int64)
     rows = np.repeat(np.arange(len(values)), [len(each) for each in values])
-    return _objects(distinct), _ones(rows, columns, (len(values), len(distinct)))
+    return _objects(distinct), ones(rows, columns, (len(values), len(distinct)))
 
 
-def _ones(rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]) -> sp.csr_array:
+def ones(rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]) -> sp.csr_array:
     """A sparse matrix of ones, its columns ascending in each row."""
     matrix = sp.csr_array((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
     matrix.sum_duplicates()

@@ -37,10 +37,30 @@ class WordWeights:
 
     def score(self, comparison: Comparison) -> NDArray[np.float64]:
         """(m,) sum of the weights of each pair's words."""
-        p, n_fields = comparison.profiles, comparison.n_fields
-        alone = self._sums(self.unshared, p.cells, p.ids, n_fields)
-        both = self._sums(self.shared - 2 * self.unshared, comparison.shared_cells, p.ids, n_fields)
-        return alone[comparison.left] + alone[comparison.right] + both
+        p = comparison.profiles
+        return self.said(p.cells, p.ids, comparison.left, comparison.right, comparison.shared_cells)
+
+    def said(
+        self,
+        cells: sp.csr_array,
+        ids: NDArray[np.int64],
+        left: NDArray[np.int64],
+        right: NDArray[np.int64],
+        shared: sp.csr_array | None = None,
+    ) -> NDArray[np.float64]:
+        """The same of records as the (n * F, v) words of each field, as ones.
+
+        Args:
+            ids: (v,) hashed feature of each word.
+            left, right: (m,) records.
+            shared: (m * F, v) words that a field has on both sides, if they are known.
+        """
+        n_fields = len(self.shared)
+        if shared is None:
+            one, other = ((rows[:, None] * n_fields + np.arange(n_fields)).ravel() for rows in (left, right))
+            shared = cells[one].multiply(cells[other]).tocsr()
+        alone = self._sums(self.unshared, cells, ids, n_fields)
+        return alone[left] + alone[right] + self._sums(self.shared - 2 * self.unshared, shared, ids, n_fields)
 
     @staticmethod
     def _sums(weights: NDArray, cells: sp.csr_array, ids: NDArray[np.int64], n_fields: int) -> NDArray[np.float64]:

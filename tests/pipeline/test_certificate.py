@@ -92,7 +92,8 @@ def test_what_was_looked_at_and_not_kept_is_sampled_with_its_weight(monkeypatch,
     scores = every.distances.astype(np.float64)
 
     ids = pa.array([f"r{i:02d}" for i in range(40)], pa.large_string())
-    corpus = Corpus(ids, np.arange(40), Embeddings((np.zeros((40, 4), np.float32),), 4), Contents(()))
+    pq.write_table(pa.table({"record_id": ids, "row": np.arange(40)}), tmp_path / "ids.parquet")
+    corpus = Corpus(tmp_path, Embeddings((np.zeros((40, 4), np.float32),), 4), Contents(()))
     found = Candidates.of(every, scores, 0.25)
     assert found.looked_at == n and len(found.scores) == (every.distances <= 0.25).sum()
     assert (found.refused.scores > 0.25).all() and len(found.refused.scores) == 50

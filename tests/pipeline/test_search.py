@@ -9,7 +9,8 @@ from pipeline import cells as cells_module
 from pipeline import products
 from pipeline.cells import Cells
 from pipeline.embedding import Embeddings
-from pipeline.search import Queries, Scope, search
+from pipeline.rowpairs import RowPairs
+from pipeline.search import Queries, Scope, search, search_exactly, within_scope
 from pipeline.survey import Survey, cells_to_look_into
 from siamese.distances import Energy
 
@@ -121,6 +122,37 @@ def test_distances_are_those_of_the_embeddings(tmp_path, arithmetic):
     assert np.allclose(pairs.distances, apart, atol=1e-6) and (pairs.distances <= 0.7).all()
 
 
+@pytest.mark.parametrize("energy", list(Energy))
+def test_an_exact_search_of_some_rows_needs_no_cells(energy, monkeypatch, arithmetic):
+    monkeypatch.setattr("pipeline.embedding.SHARD_ROWS", 400)
+    monkeypatch.setattr("pipeline.search.SHARD_ROWS", 400)
+    vectors, scope, rows = clustered(900), SCOPES[energy], np.arange(0, 900, 7)
+    embeddings = Embeddings((vectors[:400], vectors[400:800], vectors[800:]), 16)
+    pairs = search_exactly(embeddings, embeddings, rows, energy, scope)
+    true = {(query, row) for query, row in expected(vectors, vectors, energy, scope) if query % 7 == 0}
+    assert set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) == true
+    assert (np.diff(pairs.left) >= 0).all() and (np.diff(pairs.distances)[np.diff(pairs.left) == 0] >= 0).all()
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_of_pairs_from_anywhere_the_nearest_of_each_row_stay(both):
+    random, scope, n = np.random.default_rng(4), Scope(0.2, 0.8, 3), 40
+    left, right = np.triu_indices(n, 1)
+    kept = random.permutation(len(left))[:400]
+    pairs = RowPairs(left[kept], right[kept], random.random(400).astype(np.float32))
+    near = {
+        (row, float(apart))
+        for row in range(n)
+        for apart in np.sort(pairs.distances[(pairs.left == row) | (both & (pairs.right == row))])[:3]
+        if apart <= 0.8
+    }
+    true = [
+        apart <= 0.2 or (one, apart) in near or (both and (other, apart) in near)
+        for one, other, apart in zip(pairs.left.tolist(), pairs.right.tolist(), pairs.distances.tolist(), strict=True)
+    ]
+    assert within_scope(pairs, scope, n, both).tolist() == true
+
+
 def test_bits_are_ordered_as_floats_are():
     numbers = torch.randn(1000).sort().values
     for dtype in (torch.float32, torch.bfloat16):
@@ -140,6 +172,7 @@ def test_a_survey_says_how_many_cells_a_pair_needs(tmp_path, monkeypatch):
     looks = cells_to_look_into(cells, embeddings, embeddings, pairs)
     for probes in (1, 3, 8):
         found = found_by(cells, embeddings, every, embeddings, Scope(0.6), probes)
+        found |= {(right, left) for left, right in found}  # who of the two asks does not matter
         needed = {(int(a), int(b)) for a, b, n in zip(pairs.left, pairs.right, looks, strict=True) if n <= probes}
         assert found == needed
 
@@ -183,5 +216,20 @@ def test_probes_hold_the_matches_to_be_expected_as_far_as_they_are_worth_it():
         9,
         pytest.approx(1.0, abs=1e-3),
     )  # seven cells more for five matches: cheap
-    assert seen.probes(genuine, 64, rows=2e6) == (2, pytest.approx(0.995, abs=1e-3))  # not where the cells are large
+    assert seen.probes(genuine, 64, rows=2e5) == (2, pytest.approx(0.995, abs=1e-3))  # not where the cells are large
     assert survey([]).probes(genuine, 64, rows=400) == (16, 1.0)
+
+
+def test_where_buckets_hold_the_near_pairs_no_cell_is_looked_into():
+    """A thousand matches at 0.3 and a hundred thousand strangers at 0.8, of whom the buckets hold few; then the same without buckets."""
+    random = np.random.default_rng(0)
+    genuine = np.sort(np.abs(random.normal(0.3, 0.1, 400)))
+    distances = np.concatenate([np.abs(random.normal(0.3, 0.1, 1000)), 0.8 + 0.2 * random.random(100_000)])
+    held = np.concatenate([np.zeros(1000), np.where(random.random(100_000) < 0.01, 0, 1)]).astype(np.int64)
+    best, recall = survey(distances, looks=held).probes(genuine, 64, rows=400)
+    assert best == 0 and recall > 0.99
+    half = np.where(np.arange(len(held)) % 2, held, 1)
+    best, recall = survey(distances, looks=half).probes(genuine, 64, rows=400)
+    assert best == 1 and recall == 1.0
+    assert survey(distances, looks=half).missed(genuine, 1000) == pytest.approx(500, rel=0.2)
+    assert survey(distances, looks=held).missed(genuine, 1000) < 10

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import cells, proposing, stages, updating
+from pipeline import proposing, stages, updating
 from pipeline.cells import Cells
 from pipeline.decision import Threshold
 from pipeline.embedding import Corpus
@@ -23,15 +23,6 @@ def neighbours(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
-@pytest.fixture(params=[False, True], ids=["one cell", "many cells"])
-def many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    if request.param:
-        monkeypatch.setattr(cells, "ONE_CELL", 10)
-        monkeypatch.setattr(cells, "CELL_ROWS", 6)
-    monkeypatch.setattr(updating, "QUERIES", 16)  # several blocks
-    return bool(request.param)
-
-
 @pytest.fixture
 def encoder(monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
     fake = FakeEncoder(dim=5)
@@ -42,9 +33,9 @@ def encoder(monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
 class Bench:
     """Runs of a changing corpus in a folder."""
 
-    def __init__(self, folder: Path, encoder: FakeEncoder, neighbours: int, probes: int | None) -> None:
+    def __init__(self, folder: Path, encoder: FakeEncoder, neighbours: int) -> None:
         self.folder, self.encoder, self.number = folder, encoder, 0
-        self.facts = {"probes": probes, "radius": 0.25, "reach": 0.9, "neighbours": neighbours}
+        self.facts = {"cells": 1, "probes": 1, "radius": 0.25, "reach": 0.9, "neighbours": neighbours}
 
     def work(self, frame: pd.DataFrame) -> Path:
         self.number += 1
@@ -54,12 +45,11 @@ class Bench:
         frame.to_parquet(self.records)
         return work
 
-    def scratch(self, frame: pd.DataFrame, state: Path | None = None) -> Path:
+    def scratch(self, frame: pd.DataFrame) -> Path:
         work = self.work(frame)
         embed(self.records, work / proposing.LEFT)
         vectors = Corpus.open(work / proposing.LEFT, self.encoder.dim).embeddings
-        centroids = None if state is None else Cells.centroids_in(state / proposing.CELLS)
-        made = Cells.build(vectors, self.encoder.energy, work / proposing.CELLS, centroids=centroids)
+        made = Cells.build(vectors, self.encoder.energy, work / proposing.CELLS)
         queries = len(made.order)
         write_json(work / proposing.PLAN, {**self.facts, "queries": queries, "block": max(queries, 1)})
         proposing.search_block(self.encoder, work, 0)
@@ -72,16 +62,16 @@ class Bench:
         stages.read("m", str(self.records), "record_id", work / proposing.LEFT)
         self.said = updating.embed(self.encoder, work, run)
         updating.plan(self.encoder, work, run)
-        self.said |= updating.search_again(self.encoder, work, run)
+        self.said |= updating.search(self.encoder, work, run)
         proposing.gather(self.encoder, work)
-        self.said |= updating.score_again(self.encoder, work, run, THRESHOLD)
+        self.said |= updating.score(self.encoder, work, run, THRESHOLD)
         return self.kept(work)
 
     def kept(self, work: Path) -> Path:
         run = self.folder / f"run{self.number}"
         run.mkdir()
         keep_state(work, run)
-        write_json(run / "manifest.json", {})
+        write_json(run / "manifest.json", {"settings": {"exact": False}})
         return run
 
 
@@ -121,21 +111,20 @@ def changed(random: np.random.Generator, frame: pd.DataFrame, step: int) -> pd.D
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_chain_of_updates_is_a_run_from_scratch_each_time(
-    tmp_path: Path, encoder: FakeEncoder, neighbours: int, many: bool, seed: int
+    tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
-    bench = Bench(tmp_path, encoder, neighbours, probes=3 if many else None)
+    bench = Bench(tmp_path, encoder, neighbours)
     frame = corpus(random, 90)
     run = bench.scratch(frame)
     for step in range(3):
         frame = changed(random, frame, step)
-        state = run / STATE
         run = bench.update(frame, run)
-        same(run, bench.scratch(frame, state))
+        same(run, bench.scratch(frame))
 
 
 def test_what_is_known_is_not_done_again(tmp_path: Path, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(tmp_path, encoder, 3, None)
+    bench = Bench(tmp_path, encoder, 3)
     frame = corpus(np.random.default_rng(0), 90)
     run = bench.scratch(frame)
     asked: list[str] = []
@@ -155,7 +144,7 @@ def test_what_is_known_is_not_done_again(tmp_path: Path, encoder: FakeEncoder, m
 
 
 def test_an_empty_record_and_an_empty_state(tmp_path: Path, encoder: FakeEncoder) -> None:
-    bench = Bench(tmp_path, encoder, 3, None)
+    bench = Bench(tmp_path, encoder, 3)
     nothing = pd.DataFrame(
         {"record_id": pd.Series(["a", "b"], dtype="str"), "name": pd.Series([None, " "], dtype="str")}
     )
@@ -163,7 +152,7 @@ def test_an_empty_record_and_an_empty_state(tmp_path: Path, encoder: FakeEncoder
     same(bench.update(nothing, run), run)
     frame = corpus(np.random.default_rng(1), 20)
     full = bench.update(frame, run)
-    same(full, bench.scratch(frame, run / STATE))
+    same(full, bench.scratch(frame))
     same(bench.update(nothing, full), run)
 
 

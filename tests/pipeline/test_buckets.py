@@ -1,0 +1,82 @@
+"""Buckets and the spellings that their keys are made of."""
+
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline import buckets
+from pipeline.buckets import ORDERS, pairs_of_block
+from siamese.schema import Schema
+from siamese.spellings import BANDS, WORDS, count_words, spell
+
+RECORDS = [
+    {"name": "anna lindqvist", "street": "163 vinecrest street"},
+    {"name": "ana lindqvist", "street": "163 vinecrst street"},
+    {"name": "Lindqvist, Anna", "street": "163 vinecrest street"},
+    {"name": "bo", "street": None},
+    {"name": None, "street": None},
+    {"name": "\U0001f600 \u03b9\u03c9\u03ac\u03bd\u03bd\u03b1 bo bo", "street": "x " * 50},
+]
+
+
+def spelled(records: list[dict[str, str | None]]) -> np.ndarray:
+    table = pa.Table.from_pylist(records, pa.schema([("name", pa.large_string()), ("street", pa.large_string())]))
+    schema = Schema.model_validate({"fields": [{"name": name, "kind": "text"} for name in ("name", "street")]})
+    return spell(table, schema, count_words(table, schema))
+
+
+def test_a_record_has_as_many_numbers_as_distinct_words_and_no_more_than_there_is_room_for():
+    numbers = spelled(RECORDS)
+    assert numbers.shape == (BANDS, 6, WORDS) and numbers.dtype == np.uint32
+    assert (numbers > 0).sum(axis=2).tolist() == [[5, 5, 5, 1, 0, 3]] * BANDS
+    assert ((numbers > 0) == (np.sort(numbers > 0, axis=2)[:, :, ::-1])).all()  # the empty places come last
+
+
+def test_order_and_case_do_not_matter_and_a_slip_leaves_most_of_a_record():
+    numbers = spelled(RECORDS)
+    assert np.array_equal(np.sort(numbers[:, 0]), np.sort(numbers[:, 2]))
+    alike = [len(np.intersect1d(numbers[band, 0], numbers[band, 1])) for band in range(BANDS)]
+    assert min(alike) >= 3 and max(alike) > 3  # three words are the same, and two are nearly
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("first", [None, 120])
+@pytest.mark.parametrize("at_once", [2**24, 500])
+def test_pairs_are_those_of_small_buckets(order, first, at_once, monkeypatch):
+    monkeypatch.setattr(buckets, "AT_ONCE", at_once)
+    monkeypatch.setattr(buckets, "PAIRS", 1e9)
+    monkeypatch.setattr(buckets, "AGAIN", 1e9)
+    random, n = np.random.default_rng(order), 300
+    words = np.array([random.permutation(60)[:WORDS] + 1 for _ in range(n)], np.uint32)
+    words[random.random(n) < 0.3, 2:] = 0
+    words[:7] = 0
+    filled = [set(row[row > 0].tolist()) for row in words]
+    true = {
+        (a, b)
+        for a, b in combinations(range(n), 2)
+        if len(filled[a] & filled[b]) >= order and (order > 1 or max(len(filled[a]), len(filled[b])) <= buckets.ALONE)
+    }
+    if first is not None:
+        true = {(a, b - first) for a, b in true if a < first <= b}
+    left, right = pairs_of_block(words, order, first)
+    found = list(zip(left.tolist(), right.tolist(), strict=True))
+    assert set(found) == true and len(found) == len(true)
+
+
+def test_pairs_grow_with_the_records_and_not_with_their_square():
+    """A thousand copies of a pair of records each, all in one street: the street's bucket has them all."""
+    random, n = np.random.default_rng(0), 4000
+    words = random.integers(1, 2**32, (n // 2, WORDS), np.uint32).repeat(2, axis=0)
+    words[:, 0] = 7
+    words[:, 1] = random.integers(1, 20, n)
+    left, right = pairs_of_block(words, 2)
+    assert len(left) <= n // 2 + 2 * n
+    assert set(range(0, n, 2)) <= {a for a, b in zip(left.tolist(), right.tolist(), strict=True) if b == a + 1}
+
+
+def test_no_records_have_no_pairs():
+    for n in (0, 1):
+        left, right = pairs_of_block(np.ones((n, WORDS), np.uint32), 2)
+        assert len(left) == len(right) == 0
