@@ -108,14 +108,6 @@ def run(summary: dict[str, Any], folder: str, records: str | None = None) -> Non
         ),
         ("groups", f"{summary['clusters']:,}, the largest of {summary['largest_cluster']:,} records"),
     ]
-    if summary.get("golden") and summary["golden"]["merged_cells"]:
-        golden = summary["golden"]
-        rows.append(
-            (
-                "golden records",
-                f"{golden['disputed']:,} cells had different values to choose from, {golden['tied']:,} were decided by a tie",
-            )
-        )
     for promise in summary["promises"]:
         said = f"{promise['what']} of at least {promise['share']:g} with confidence {promise['confidence']:g}"
         rows.append(("promised", f"{said}, if the labelled pairs are like these (certificate.json)"))
