@@ -15,7 +15,7 @@ from pipeline.records import Records
 from pipeline.resuming import job_folder, job_key
 from pipeline.rules import GoldenRules
 from pipeline.survivorship import check_rules
-from siamese.folders import Place, check_manifest, check_writable, local_folder, read_json, write_manifest
+from siamese.folders import Place, check_manifest, check_writable, local_folder, read_json
 from siamese.remote import is_url
 
 NO_MODEL = "none (the untrained tower)"
@@ -96,11 +96,11 @@ class Job:
                 done["golden"] = stage_tasks.golden(run, work, left, self.golden)
             evaluation = stage_tasks.evaluate(model, run, self.truth, work, self.threshold) if self.truth else None
             summary = self._summary(model, done, evaluation)
-            done["report"] = stage_tasks.finish(run, summary, left, right, work)
+            done["report"] = stage_tasks.finish(model, run, summary, left, right, work)
             if self.keep:
                 done["keep"] = stages.timed(state.keep_state, work, run)
             outputs = {path.name: stages.count_rows(path) for path in sorted(run.glob("*.parquet"))}
-            write_manifest(run, "run", {**asked, "outputs": outputs, "stages": done})
+            stages.write_run_manifest(run, {**asked, "outputs": outputs, "stages": done})
         return summary
 
     def settings(self) -> dict[str, Any]:

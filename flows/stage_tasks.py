@@ -107,9 +107,11 @@ def evaluate(model: str, run: Path, truth: str, work: Path, threshold: Threshold
 
 
 @task
-def finish(run: Path, summary: dict[str, Any], left: Records, right: Records | None, work: Path) -> dict[str, Any]:
+def finish(
+    model: str, run: Path, summary: dict[str, Any], left: Records, right: Records | None, work: Path
+) -> dict[str, Any]:
     """Thresholds, summary, report and artifacts, all from the same numbers."""
-    result = stages.timed(stages.write_summary, run, summary, left, right, work)
+    result = stages.timed(stages.write_summary, model, run, summary, left, right, work)
     rows = [{"figure": name, "value": value} for name, value in summary.items() if isinstance(value, int | float | str)]
     create_table_artifact(rows, key=f"{summary['kind']}-summary", description=headline(summary))
     create_table_artifact(

@@ -40,8 +40,17 @@ from pipeline.runfiles import CLUSTERS
 from pipeline.survivorship import write_golden
 from pipeline.thresholds import Truth, write_thresholds
 from siamese.encoder import SiameseEncoder
-from siamese.errors import ArtifactError
-from siamese.folders import Place, check_manifest, edited_folder, local_folder, read_json, write_json, write_manifest
+from siamese.errors import ArtifactError, SiameseError
+from siamese.folders import (
+    OWN,
+    Place,
+    check_manifest,
+    edited_folder,
+    local_folder,
+    read_json,
+    write_json,
+    write_manifest,
+)
 from siamese.prior import Histogram
 
 UNIQUE, SUMMARY = "unique.parquet", "summary.json"
@@ -289,7 +298,7 @@ def timed(function: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any) ->
 
 
 def write_summary(
-    run: Path, summary: dict[str, Any], left: Records, right: Records | None, work: Path
+    model: str, run: Path, summary: dict[str, Any], left: Records, right: Records | None, work: Path
 ) -> dict[str, Any]:
     """Write ``thresholds.parquet``, ``summary.json`` and ``report.html``."""
     truth = None
@@ -297,7 +306,7 @@ def write_summary(
         truth = Truth(np.load(work / IS_TRUE), summary["evaluation"]["pairs"]["true_pairs"])
     write_thresholds(run, summary["min_probability"], summary["one_to_one"], truth)
     write_json(run / SUMMARY, summary)
-    write_report(run, left, right)
+    write_report(run, left, right, load_encoder(model))
     return {}
 
 
@@ -325,6 +334,19 @@ def rewrite_report(place: Place) -> None:
     with edited_folder(place, "run") as run:
         manifest = check_manifest(run, "run")
         sources = [Records.open(each["path"], manifest["settings"]["id_column"]) for each in manifest["inputs"]]
-        write_report(run, sources[0], sources[1] if len(sources) > 1 else None)
-        kept = {name: manifest[name] for name in ("model", "settings", "inputs", "outputs", "stages")}
-        write_manifest(run, "run", kept)
+        write_report(run, sources[0], sources[1] if len(sources) > 1 else None, _encoder_of(run, manifest["model"]))
+        write_run_manifest(run, {name: each for name, each in manifest.items() if name not in OWN})
+
+
+def write_run_manifest(run: Path, content: dict[str, Any]) -> None:
+    """The manifest of a run, whose fingerprint does not change when its report is written again."""
+    write_manifest(run, "run", content, unsigned=frozenset({"report.html"}))
+
+
+def _encoder_of(run: Path, fingerprint: str) -> SiameseEncoder | None:
+    """The model of a run where it still is; None where it is not, or is another by now."""
+    try:
+        encoder = load_encoder(read_json(run / SUMMARY)["model"])
+    except SiameseError:
+        return None
+    return encoder if encoder.fingerprint == fingerprint else None

@@ -161,6 +161,10 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(f"'{path}' cannot be read ({error}): make the folder again") from error
 
 
+# What every manifest says of itself; the rest is its maker's.
+OWN = frozenset({"format", "format_version", "created_at", "fingerprint", "files", "versions"})
+
+
 def write_manifest(
     folder: Path, kind: str, content: dict[str, Any], *, unsigned: frozenset[str] = frozenset()
 ) -> dict[str, Any]:

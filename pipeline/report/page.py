@@ -17,17 +17,20 @@ from pipeline.report.groups import Group, Groups, read_groups, size_bands
 from pipeline.report.histogram import Histogram, read_histogram
 from pipeline.report.pairtable import Row, pick_rows, table_data
 from pipeline.report.trust import read_reliability
+from pipeline.report.why import explain_examples, lesson_ids
 from pipeline.report.words import assurance, headline
 from pipeline.thresholds import read_thresholds
+from siamese.encoder import SiameseEncoder
 from siamese.folders import AUDIT, read_json, write_text
 
 
-def write_report(run: Path, left: Records, right: Records | None = None) -> None:
+def write_report(run: Path, left: Records, right: Records | None = None, encoder: SiameseEncoder | None = None) -> None:
     """Write ``report.html`` into a run folder.
 
     Args:
         run: holds pairs.parquet, clusters.parquet, thresholds.parquet and summary.json.
         left, right: the corpora that were compared, read once each; ``right`` for a link.
+        encoder: of the run: it explains the examples. None: they are shown without.
 
     Raises:
         ArtifactError: a file of the run is missing or damaged.
@@ -43,10 +46,13 @@ def write_report(run: Path, left: Records, right: Records | None = None) -> None
         | {name for member_side, name in members if member_side == side}
         for side in ("left", "right")
     }
+    lessons = lesson_ids(encoder)
     if right is None:
-        surveys = [survey_fields(left, ids["left"] | ids["right"])]
+        surveys = [survey_fields(left, ids["left"] | ids["right"] | lessons)]
     else:
-        surveys = [survey_fields(left, ids["left"]), survey_fields(right, ids["right"])]
+        surveys = [survey_fields(left, ids["left"] | lessons), survey_fields(right, ids["right"] | lessons)]
+    if encoder is not None:
+        examples = explain_examples(examples, encoder, summary, surveys[0].found, surveys[-1].found)
     page = render_report(
         summary,
         thresholds=read_thresholds(run),
