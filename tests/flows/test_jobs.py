@@ -64,6 +64,7 @@ def test_folders_hold_what_the_contract_says(job):
         "parted.parquet",
         "golden.parquet",
         "lineage.parquet",
+        "thresholds.parquet",
     }
     assert {path.name for path in (job / "run").iterdir()} == names
     assert not [path for path in job.rglob("*") if "partial" in path.name or path.suffix in (".pkl", ".pt", ".npz")]
