@@ -16,7 +16,7 @@ from siamese.spellings import BANDS, WORDS
 ORDERS = (1, 2, 3)  # words in a key; the more of them two records share, the likelier they are the same
 ALONE = 2  # words of a record, at most, that are keys each by itself
 BLOCKS = BANDS * len(ORDERS)
-PAIRS = 1.0  # for each record and word of the key
+PAIRS = 2.0  # of strangers, for each record and word of the key
 SMALLEST = 2  # records in a bucket that are always compared
 AGAIN = 8  # times that a pair may be in buckets of one size, on average
 AT_ONCE = 2**24  # keys that are sorted together
@@ -46,7 +46,8 @@ def pairs_of_block(
 def _codes(spelled: NDArray[np.uint32], order: int, part: int, parts: int) -> NDArray[np.uint64]:
     """Sorted keys of one part of the block, each with the row that has it in its lowest bits."""
     row_bits = np.uint64(max(len(spelled) - 1, 1).bit_length())
-    rows, codes = np.arange(len(spelled), dtype=np.uint64), []
+    rows = np.arange(len(spelled), dtype=np.uint64)
+    codes: list[NDArray[np.uint64]] = []
     words = [mix(spelled[:, place].astype(np.uint64) ^ (np.uint64(order) << np.uint64(40))) for place in range(WORDS)]
     for places in combinations(range(WORDS), order):
         key = words[places[0]].copy()
@@ -59,9 +60,7 @@ def _codes(spelled: NDArray[np.uint32], order: int, part: int, parts: int) -> ND
         if parts > 1:
             has &= key % np.uint64(parts) == part
         codes.append(((key >> row_bits) << row_bits | rows)[has])
-    codes = np.concatenate(codes)
-    codes.sort()
-    return codes[_fresh(codes)]
+    return _distinct(np.concatenate(codes))
 
 
 def _pairs(codes: NDArray[np.uint64], n: int, most: float) -> NDArray[np.uint64]:
@@ -78,12 +77,14 @@ def _pairs(codes: NDArray[np.uint64], n: int, most: float) -> NDArray[np.uint64]
         if size > SMALLEST and len(here) * size * (size - 1) // 2 > AGAIN * most:
             break
         members = rows[here[:, None] + np.arange(size)]
-        left, right = np.triu_indices(size, 1)
-        pairs = _distinct((members[:, left] * np.uint64(n) + members[:, right]).ravel())
-        total += len(pairs)
+        left, right = np.triu_indices(int(size), 1)
+        pairs = np.sort((members[:, left] * np.uint64(n) + members[:, right]).ravel())
+        fresh = _fresh(pairs)
+        once = int((fresh & np.append(fresh[1:], True)).sum())  # pairs that share several keys are hardly strangers
+        total += once
         if size > SMALLEST and total > most:
             break
-        found.append(pairs)
+        found.append(pairs[fresh])
     return np.concatenate(found)
 
 

@@ -52,7 +52,8 @@ class Judge:
         score = np.full(len(margin_distances), np.inf)
         rows, places = np.unique(np.concatenate([left[near], right[near]]), return_inverse=True)
         profiles = self.verifier.profile(texts.take(pa.array(rows)).combine_chunks())
-        score[near] = self.verifier.doubt(profiles, *np.split(places, 2), margin_distances[near])
+        one, other = np.split(places, 2)
+        score[near] = self.verifier.doubt(profiles, one, other, margin_distances[near])
         return score
 
     def score_rows(

@@ -16,7 +16,7 @@ from siamese.schema import Schema
 from siamese.text import Words, split_words
 
 BANDS = 6
-WORDS = 6  # of a record, the rarest
+WORDS = 8  # of a record, the rarest
 COUNT_BITS = (
     22  # of a word's hash, by which it is counted: words that collide are taken for more frequent than they are
 )

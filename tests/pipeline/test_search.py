@@ -216,7 +216,7 @@ def test_probes_hold_the_matches_to_be_expected_as_far_as_they_are_worth_it():
         9,
         pytest.approx(1.0, abs=1e-3),
     )  # seven cells more for five matches: cheap
-    assert seen.probes(genuine, 64, rows=2e5) == (2, pytest.approx(0.995, abs=1e-3))  # not where the cells are large
+    assert seen.probes(genuine, 64, rows=2e4) == (2, pytest.approx(0.995, abs=1e-3))  # not where the cells are large
     assert survey([]).probes(genuine, 64, rows=400) == (16, 1.0)
 
 
