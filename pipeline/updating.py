@@ -21,16 +21,16 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline import proposing
-from pipeline.cells import Cells, cell_count
+from pipeline.cells import cell_count
 from pipeline.contents import Contents
 from pipeline.decision import Threshold
 from pipeline.embedding import CONTENTS, Corpus, Embeddings, Encoder, measure, save_array
-from pipeline.products import QUERY_ROWS, least_likeness, likeness, reaches
-from pipeline.proposing import CELLS, FOUND, LEFT, LOOKED, MOST_BLOCKS, PLAN, QUERIES, SCORED_PAIRS, SCORES, SHARED
+from pipeline.products import QUERY_ROWS, least_likeness, likeness, precision, reaches
+from pipeline.proposing import FOUND, LEFT, LOOKED, MOST_BLOCKS, PLAN, QUERIES, SCORED_PAIRS, SCORES, SHARED
 from pipeline.rowpairs import RowPairs
-from pipeline.search import Queries, Scope
-from pipeline.search import search as find
+from pipeline.search import Scope, search_exactly
 from pipeline.state import DIGESTS, State, digests_of
+from siamese.distances import Energy
 from siamese.folders import read_json, write_json
 
 # Of the rows, how many may be new: comparing these with all takes as long as buckets do, of a million rows; of fewer, less.
@@ -73,10 +73,9 @@ def _planned_for(state: State) -> int:
 
 
 def plan(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
-    """Lay the corpus out as one cell, and search as far as the earlier run did."""
-    state, embeddings = State.open(run, encoder.dim), Corpus.open(work / LEFT, encoder.dim).embeddings
-    cells = Cells.build(embeddings, encoder.energy, work / CELLS, exact=True)
-    queries = len(cells.order)
+    """Search as far as the earlier run did."""
+    state = State.open(run, encoder.dim)
+    queries = len(Corpus.open(work / LEFT, encoder.dim).embeddings)
     facts = {**state.plan, "queries": queries, "block": max(QUERIES, -(-queries // MOST_BLOCKS))}
     facts["planned_for"] = _planned_for(state)
     write_json(work / PLAN, facts)
@@ -86,7 +85,7 @@ def plan(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
 def search(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     """What each row finds, as ``found/``."""
     state, old = State.open(run, encoder.dim), np.load(work / OLD_ROWS)
-    facts, cells = read_json(work / PLAN), Cells.open(work / CELLS, encoder.energy)
+    facts, energy = read_json(work / PLAN), encoder.energy
     embeddings = Corpus.open(work / LEFT, encoder.dim).embeddings
     scope = Scope(facts["radius"] * encoder.margin, facts["reach"] * encoder.margin, facts["neighbours"])
     kept, disturbed = _kept(state, old, scope)
@@ -97,11 +96,11 @@ def search(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
         nearest, disturbed = RowPairs.concat([kept, shared, shared.turned()]), np.zeros(len(old), bool)
     asking, found = np.flatnonzero((old < 0) | disturbed), []
     for start in range(0, len(asking), QUERIES):
-        queries = Queries.of_rows(cells, embeddings, asking[start : start + QUERIES])
-        found.append(find(cells, embeddings, queries, embeddings, scope, probes=None))
+        found.append(search_exactly(embeddings, embeddings, asking[start : start + QUERIES], energy, scope))
     resting = (old >= 0) & ~disturbed
     wanted = _wanted(nearest, len(old), scope)
-    near = RowPairs.concat([kept.take(resting[kept.left]), *_among(cells, old < 0, resting, wanted, embeddings)])
+    new = _among(embeddings, energy, np.flatnonzero(old < 0), resting, wanted)
+    near = RowPairs.concat([kept.take(resting[kept.left]), *new])
     found.append(_nearest(near, scope) if one_cell else near)
     pairs = RowPairs.concat(found)
     proposing.save_found(work / FOUND, 0, pairs)
@@ -185,25 +184,26 @@ def _wanted(kept: RowPairs, n: int, scope: Scope) -> NDArray[np.float32]:
 
 
 def _among(
-    cells: Cells,
-    fresh: NDArray[np.bool_],
+    embeddings: Embeddings,
+    energy: Energy,
+    fresh: NDArray[np.int64],
     resting: NDArray[np.bool_],
     wanted: NDArray[np.float32],
-    embeddings: Embeddings,
 ) -> list[RowPairs]:
     """What the resting rows find among the new ones."""
     found = []
-    asking, new = (np.flatnonzero(which[cells.order]) for which in (resting, fresh))
-    for start in range(0, len(asking), QUERY_ROWS):
-        query = asking[start : start + QUERY_ROWS]
-        vectors = cells.vectors[torch.from_numpy(query)]
-        least = least_likeness(wanted[cells.order[query]], cells.energy, embeddings.dim).astype(np.float32)
-        for first in range(0, len(new), QUERY_ROWS):
-            some = new[first : first + QUERY_ROWS]
-            alike = likeness(vectors, cells.vectors[torch.from_numpy(some)], cells.energy)
-            row, column = np.divmod(np.flatnonzero(reaches(alike, least)), len(some))
-            left, right = cells.order[query[row]], cells.order[some[column]]
-            apart = measure(embeddings, left, embeddings, right, cells.energy)
+    new = embeddings.take(fresh)
+    fresh, new = fresh[new.any(axis=1)], new[new.any(axis=1)]  # all zeros: nothing to compare
+    vectors = torch.from_numpy(new).to(precision(energy))
+    for start, block in embeddings.blocks(QUERY_ROWS) if len(fresh) else ():
+        some = np.flatnonzero(resting[start : start + len(block)] & block.any(axis=1))
+        asking, queries = start + some, torch.from_numpy(block[some]).to(vectors.dtype)
+        least = least_likeness(wanted[asking], energy, embeddings.dim).astype(np.float32)
+        for first in range(0, len(fresh), QUERY_ROWS):
+            alike = likeness(queries, vectors[first : first + QUERY_ROWS], energy)
+            row, column = np.divmod(np.flatnonzero(reaches(alike, least)), alike.shape[1])
+            left, right = asking[row], fresh[first + column]
+            apart = measure(embeddings, left, embeddings, right, energy)
             near = apart <= wanted[left]
             found.append(RowPairs(left[near], right[near], apart[near]))
     return found
