@@ -47,7 +47,7 @@ def dedupe(
         exact: compare every record with every other: slow, and loses nothing.
         id_column: the records' id.
         previous: run folder, or its URL, whose cluster ids go on: ``changes.parquet`` says what became of them.
-        keep_state: keep what ``update`` goes on from, about 2 kB a record.
+        keep_state: keep what ``update`` goes on from, about 1.5 kB a record.
 
     Raises:
         SiameseError: the input does not do, or ``out`` cannot be written.

@@ -110,10 +110,8 @@ def search(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
 def score(encoder: Encoder, work: Path, run: Path, threshold: Threshold) -> dict[str, Any]:
     """Scores of all candidates, as ``scores/``: those that the earlier run gave where it looked at the same two contents."""
     state, old = State.open(run, encoder.dim), np.load(work / OLD_ROWS)
-    judge, corpus = (
-        proposing.planned_judge(encoder, threshold, read_json(work / PLAN)),
-        Corpus.open(work / LEFT, encoder.dim),
-    )
+    judge = proposing.planned_judge(encoder, threshold, read_json(work / PLAN))
+    corpus = Corpus.open(work / LEFT, encoder.dim)
     pairs = proposing.looked_at(work)
     scores = np.full(len(pairs), np.nan)
     before, known = state.scored
@@ -127,7 +125,7 @@ def score(encoder: Encoder, work: Path, run: Path, threshold: Threshold) -> dict
     if len(keys):
         wanted = left[asked] * n + right[asked]
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        same = keys[place] == wanted
+        same = (keys[place] == wanted) & np.isfinite(known[place])  # inf: too far apart for the earlier run's plan
         scores[asked[same]] = known[place[same]]
     fresh = np.flatnonzero(np.isnan(scores))
     for start in range(0, len(fresh), SCORED_PAIRS):
