@@ -6,13 +6,15 @@ from rich.table import Table
 
 from flows.show import _console, figures
 
-COLUMNS = ("run", "made (UTC)", "records", "pairs", "groups", "precision", "recall", "model", "from")
+COLUMNS = ("run", "made", "records", "pairs", "groups", "precision", "recall", "model", "from")
 
 
 def show(result: dict[str, Any]) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in COLUMNS:
-        table.add_column(name, justify="right" if name in COLUMNS[2:7] else "left", overflow="fold")
+        table.add_column(
+            name, justify="right" if name in COLUMNS[2:5] else "left", no_wrap=name in ("made", *COLUMNS[2:5])
+        )
     names = {run["origin"].get("fingerprint"): run["name"] for run in result["runs"]}
     for run in result["runs"]:
         name = f"{run['name']} (latest)" if run["latest"] else run["name"]

@@ -101,7 +101,7 @@ def share_block(encoder: Encoder, work: Path, threshold: Threshold, number: int)
     del spelled
     farthest = _asked(judge, encoder.margin).farthest
     some, apart = near(sides.asking.embeddings, left, sides.searched.embeddings, right, encoder.energy, farthest)
-    _save_found(work / SHARED, number, RowPairs(left[some], right[some], apart))
+    save_found(work / SHARED, number, RowPairs(left[some], right[some], apart))
     return {"pairs": len(some)}
 
 
@@ -149,7 +149,8 @@ def _asked(judge: Judge, margin: float) -> Scope:
     return Scope(judge.radius * margin, judge.candidate_distance * margin, judge.neighbours)
 
 
-def _save_found(folder: Path, number: int, pairs: RowPairs) -> None:
+def save_found(folder: Path, number: int, pairs: RowPairs) -> None:
+    """A block of what was found."""
     found = np.empty(len(pairs), FOUND_TYPE)
     found["left"], found["right"], found["distance"] = pairs.left, pairs.right, pairs.distances
     save_array(folder / f"{number:06d}.npy", found)
@@ -193,7 +194,7 @@ def search_block(encoder: Encoder, work: Path, number: int) -> dict[str, Any]:
         queries = Queries.of_rows(cells, sides.asking.embeddings, np.arange(start, stop))
     scope = Scope(facts["radius"] * encoder.margin, facts["reach"] * encoder.margin, facts["neighbours"])
     pairs = search(cells, sides.searched.embeddings, queries, sides.asking.embeddings, scope, facts["probes"])
-    _save_found(work / FOUND, number, pairs)
+    save_found(work / FOUND, number, pairs)
     return {"pairs": len(pairs)}
 
 

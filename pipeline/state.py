@@ -2,7 +2,8 @@
 
     left/         the embedded corpus, and ``digests.npy``: (n, 2) uint64 of each distinct content
     plan.json     how far was searched
-    found/        pairs of rows, from whichever row found them; none of a corpus that buckets were enough for
+    shared/       pairs of rows that buckets held, of a large corpus
+    found/        pairs of rows, from whichever row found them; none where buckets were enough
     looked/       all candidates
     scores/       of those
 
@@ -12,7 +13,6 @@ About 1.5 kB a record with 256 dimensions, nearly all of it embeddings.
 import os
 import shutil
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +28,7 @@ from siamese.folders import Place, check_manifest, local_folder, read_json
 
 STATE = "state"
 DIGESTS = "digests.npy"
-KEPT = (proposing.LEFT, proposing.FOUND, proposing.LOOKED, proposing.SCORES)
+KEPT = (proposing.LEFT, proposing.SHARED, proposing.FOUND, proposing.LOOKED, proposing.SCORES)
 
 
 def keep_state(work: Path, run: Path) -> dict[str, Any]:
@@ -114,13 +114,21 @@ class State:
             place[open_] += 1
         return row
 
-    @cached_property
+    @property
     def found(self) -> NDArray[np.void]:
         """What each row found, in no order: left, right, distance."""
-        parts = [np.load(path) for path in sorted((self.folder / proposing.FOUND).glob("*.npy"))]
+        return self._pairs(proposing.FOUND)
+
+    @property
+    def shared(self) -> NDArray[np.void]:
+        """What buckets held, each pair once or more often."""
+        return self._pairs(proposing.SHARED)
+
+    def _pairs(self, name: str) -> NDArray[np.void]:
+        parts = [np.load(path) for path in sorted((self.folder / name).glob("*.npy"))]
         return np.concatenate([np.empty(0, proposing.FOUND_TYPE), *parts])
 
-    @cached_property
+    @property
     def scored(self) -> tuple[RowPairs, NDArray[np.float64]]:
         """All pairs that were looked at, and their scores."""
         return proposing.looked_at(self.folder), proposing.scores_of(self.folder)

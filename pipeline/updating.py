@@ -1,13 +1,13 @@
-"""Updating: the candidates of a corpus that has changed since an earlier run, from that run's state.
+"""Updating: the candidates of a corpus that has changed since an earlier run, from that run's state, as far as it searched.
 
-A corpus that is searched as one cell, all rows with all, is searched on, as far as the earlier run did:
-
-- A row that is new asks for its candidates as in any search.
+- A row that is new is compared with all others.
 - A row that was there keeps what it found, less what is gone, and looks among the new rows only: its nearest are the nearest of the two.
 - A row that has lost one of its nearest, so that another may come up from beyond what it kept, asks again.
 
-So its candidates are those of a search from scratch. In a larger corpus they are sought from scratch, for which of its records share a
-bucket depends on all of them. Either way a content that was embedded and a pair that was scored is not again.
+Of a corpus in one cell, where all is compared with all, the candidates are those of a run from scratch. In a larger one, whose candidates
+are estimates of these, the rows that were there have what buckets and cells found then, and do not ask again; what is new is found
+surer than from scratch. Where much is new, or the corpus has outgrown its plan, candidates are sought from scratch. Either way a content
+that was embedded, and a pair that was scored, is not again.
 
 Each step works from files to files in the run's work folder, as those of :mod:`pipeline.proposing` do, which go on from there.
 """
@@ -21,18 +21,21 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline import proposing
-from pipeline.cells import Cells, cell_count
+from pipeline.cells import cell_count
 from pipeline.contents import Contents
 from pipeline.decision import Threshold
 from pipeline.embedding import CONTENTS, Corpus, Embeddings, Encoder, measure, save_array
-from pipeline.products import QUERY_ROWS, least_likeness, likeness, reaches
-from pipeline.proposing import CELLS, FOUND, FOUND_TYPE, LEFT, LOOKED, MOST_BLOCKS, PLAN, QUERIES, SCORED_PAIRS, SCORES
+from pipeline.products import QUERY_ROWS, least_likeness, likeness, precision, reaches
+from pipeline.proposing import FOUND, LEFT, LOOKED, MOST_BLOCKS, PLAN, QUERIES, SCORED_PAIRS, SCORES, SHARED
 from pipeline.rowpairs import RowPairs
-from pipeline.search import Queries, Scope
-from pipeline.search import search as find
+from pipeline.search import Scope, search_exactly
 from pipeline.state import DIGESTS, State, digests_of
+from siamese.distances import Energy
 from siamese.folders import read_json, write_json
 
+# Of the rows, how many may be new: comparing these with all takes as long as buckets do, of a million rows; of fewer, less.
+SEARCHED_ON = 0.02
+OUTGROWN = 1.5  # times the rows that a plan was made for
 OLD_ROWS = "old_rows.npy"  # (n,) of each row of the corpus: its row in the earlier run, -1 where it is new
 
 
@@ -54,18 +57,27 @@ def embed(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
         save_array(folder / "embeddings" / f"{number:06d}.npy", embedded)
     save_array(work / OLD_ROWS, old)
     kept = int((old >= 0).sum())
-    one_cell = state.plan["cells"] == 1 and (state.manifest["settings"]["exact"] or cell_count(len(old)) == 1)
-    gone = len(state.corpus.embeddings) - kept
-    return {"kept": kept, "encoded": len(old) - kept, "gone": gone, "searches_on": one_cell}
+    encoded, gone = len(old) - kept, len(state.corpus.embeddings) - kept
+    return {"kept": kept, "encoded": encoded, "gone": gone, "searches_on": _searches_on(state, encoded, len(old))}
+
+
+def _searches_on(state: State, fresh: int, rows: int) -> bool:
+    """Whether the earlier run's search is gone on with."""
+    if state.plan["cells"] == 1:
+        return bool(state.manifest["settings"]["exact"]) or cell_count(rows) == 1
+    return fresh <= SEARCHED_ON * rows and rows <= OUTGROWN * _planned_for(state)
+
+
+def _planned_for(state: State) -> int:
+    return int(state.plan.get("planned_for", state.plan["queries"]))
 
 
 def plan(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
-    """Lay the corpus out as one cell, and search as far as the earlier run did."""
-    state, embeddings = State.open(run, encoder.dim), Corpus.open(work / LEFT, encoder.dim).embeddings
-    cells = Cells.build(embeddings, encoder.energy, work / CELLS, exact=True)
-    queries = len(cells.order)
+    """Search as far as the earlier run did."""
+    state = State.open(run, encoder.dim)
+    queries = len(Corpus.open(work / LEFT, encoder.dim).embeddings)
     facts = {**state.plan, "queries": queries, "block": max(QUERIES, -(-queries // MOST_BLOCKS))}
-    facts["planned_for"] = state.plan.get("planned_for", state.plan["queries"])
+    facts["planned_for"] = _planned_for(state)
     write_json(work / PLAN, facts)
     return {**facts, "blocks": 1}
 
@@ -73,33 +85,33 @@ def plan(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
 def search(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     """What each row finds, as ``found/``."""
     state, old = State.open(run, encoder.dim), np.load(work / OLD_ROWS)
-    facts, cells = read_json(work / PLAN), Cells.open(work / CELLS, encoder.energy)
+    facts, energy = read_json(work / PLAN), encoder.energy
     embeddings = Corpus.open(work / LEFT, encoder.dim).embeddings
     scope = Scope(facts["radius"] * encoder.margin, facts["reach"] * encoder.margin, facts["neighbours"])
     kept, disturbed = _kept(state, old, scope)
-    asking = np.flatnonzero((old < 0) | disturbed)
-    found = []
+    nearest, one_cell = kept, facts["cells"] == 1
+    if not one_cell:
+        shared = _shared(state, old)
+        proposing.save_found(work / SHARED, 0, shared)
+        nearest, disturbed = RowPairs.concat([kept, shared, shared.turned()]), np.zeros(len(old), bool)
+    asking, found = np.flatnonzero((old < 0) | disturbed), []
     for start in range(0, len(asking), QUERIES):
-        queries = Queries.of_rows(cells, embeddings, asking[start : start + QUERIES])
-        found.append(find(cells, embeddings, queries, embeddings, scope, probes=None))
+        found.append(search_exactly(embeddings, embeddings, asking[start : start + QUERIES], energy, scope))
     resting = (old >= 0) & ~disturbed
-    near = [kept.take(resting[kept.left])]
-    near += _among(cells, old < 0, resting, _wanted(near[0], len(old), scope), embeddings)
-    found.append(_nearest(RowPairs.concat(near), scope))
+    wanted = _wanted(nearest, len(old), scope)
+    new = _among(embeddings, energy, np.flatnonzero(old < 0), resting, wanted)
+    near = RowPairs.concat([kept.take(resting[kept.left]), *new])
+    found.append(_nearest(near, scope) if one_cell else near)
     pairs = RowPairs.concat(found)
-    rows = np.empty(len(pairs), FOUND_TYPE)
-    rows["left"], rows["right"], rows["distance"] = pairs.left, pairs.right, pairs.distances
-    save_array(work / FOUND / "000000.npy", rows)
+    proposing.save_found(work / FOUND, 0, pairs)
     return {"pairs": len(pairs), "asked": int((old < 0).sum()), "asked_again": int(disturbed.sum())}
 
 
 def score(encoder: Encoder, work: Path, run: Path, threshold: Threshold) -> dict[str, Any]:
     """Scores of all candidates, as ``scores/``: those that the earlier run gave where it looked at the same two contents."""
     state, old = State.open(run, encoder.dim), np.load(work / OLD_ROWS)
-    judge, corpus = (
-        proposing.planned_judge(encoder, threshold, read_json(work / PLAN)),
-        Corpus.open(work / LEFT, encoder.dim),
-    )
+    judge = proposing.planned_judge(encoder, threshold, read_json(work / PLAN))
+    corpus = Corpus.open(work / LEFT, encoder.dim)
     pairs = proposing.looked_at(work)
     scores = np.full(len(pairs), np.nan)
     before, known = state.scored
@@ -113,7 +125,7 @@ def score(encoder: Encoder, work: Path, run: Path, threshold: Threshold) -> dict
     if len(keys):
         wanted = left[asked] * n + right[asked]
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        same = keys[place] == wanted
+        same = (keys[place] == wanted) & np.isfinite(known[place])  # inf: too far apart for the earlier run's plan
         scores[asked[same]] = known[place[same]]
     fresh = np.flatnonzero(np.isnan(scores))
     for start in range(0, len(fresh), SCORED_PAIRS):
@@ -132,9 +144,7 @@ def _kept(state: State, old: NDArray[np.int64], scope: Scope) -> tuple[RowPairs,
     What a row found is all within the radius, and beyond it the nearest. So where it found fewer than the number of nearest, it
     found all that there is; and where as many are left, the nearest are among them.
     """
-    new = np.full(len(state.corpus.embeddings), -1, np.int64)
-    new[old[old >= 0]] = np.flatnonzero(old >= 0)
-    found = state.found
+    new, found = _new_rows(state, old), state.found
     left, right = new[found["left"]], new[found["right"]]
     asks = left >= 0
     left, right, distances = left[asks], right[asks], found["distance"][asks]
@@ -142,6 +152,21 @@ def _kept(state: State, old: NDArray[np.int64], scope: Scope) -> tuple[RowPairs,
     before, after = (np.bincount(each, minlength=len(old)) for each in (left, left[there]))
     disturbed = (before >= scope.neighbours) & (after < np.minimum(before, scope.neighbours))
     return RowPairs(left[there], right[there], distances[there]), disturbed
+
+
+def _shared(state: State, old: NDArray[np.int64]) -> RowPairs:
+    """What buckets held in the earlier run and is still there, in rows of now."""
+    new, shared = _new_rows(state, old), state.shared
+    left, right = new[shared["left"]], new[shared["right"]]
+    there = (left >= 0) & (right >= 0)
+    return RowPairs(left[there], right[there], shared["distance"][there])
+
+
+def _new_rows(state: State, old: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Row of now of each row of the earlier run, -1 where its content is gone."""
+    new = np.full(len(state.corpus.embeddings), -1, np.int64)
+    new[old[old >= 0]] = np.flatnonzero(old >= 0)
+    return new
 
 
 def _wanted(kept: RowPairs, n: int, scope: Scope) -> NDArray[np.float32]:
@@ -157,25 +182,26 @@ def _wanted(kept: RowPairs, n: int, scope: Scope) -> NDArray[np.float32]:
 
 
 def _among(
-    cells: Cells,
-    fresh: NDArray[np.bool_],
+    embeddings: Embeddings,
+    energy: Energy,
+    fresh: NDArray[np.int64],
     resting: NDArray[np.bool_],
     wanted: NDArray[np.float32],
-    embeddings: Embeddings,
 ) -> list[RowPairs]:
     """What the resting rows find among the new ones."""
     found = []
-    asking, new = (np.flatnonzero(which[cells.order]) for which in (resting, fresh))
-    for start in range(0, len(asking), QUERY_ROWS):
-        query = asking[start : start + QUERY_ROWS]
-        vectors = cells.vectors[torch.from_numpy(query)]
-        least = least_likeness(wanted[cells.order[query]], cells.energy, embeddings.dim).astype(np.float32)
-        for first in range(0, len(new), QUERY_ROWS):
-            some = new[first : first + QUERY_ROWS]
-            alike = likeness(vectors, cells.vectors[torch.from_numpy(some)], cells.energy)
-            row, column = np.divmod(np.flatnonzero(reaches(alike, least)), len(some))
-            left, right = cells.order[query[row]], cells.order[some[column]]
-            apart = measure(embeddings, left, embeddings, right, cells.energy)
+    new = embeddings.take(fresh)
+    fresh, new = fresh[new.any(axis=1)], new[new.any(axis=1)]  # all zeros: nothing to compare
+    vectors = torch.from_numpy(new).to(precision(energy))
+    for start, block in embeddings.blocks(QUERY_ROWS) if len(fresh) else ():
+        some = np.flatnonzero(resting[start : start + len(block)] & block.any(axis=1))
+        asking, queries = start + some, torch.from_numpy(block[some]).to(vectors.dtype)
+        least = least_likeness(wanted[asking], energy, embeddings.dim).astype(np.float32)
+        for first in range(0, len(fresh), QUERY_ROWS):
+            alike = likeness(queries, vectors[first : first + QUERY_ROWS], energy)
+            row, column = np.divmod(np.flatnonzero(reaches(alike, least)), alike.shape[1])
+            left, right = asking[row], fresh[first + column]
+            apart = measure(embeddings, left, embeddings, right, energy)
             near = apart <= wanted[left]
             found.append(RowPairs(left[near], right[near], apart[near]))
     return found

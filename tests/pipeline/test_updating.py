@@ -10,9 +10,10 @@ from pipeline import proposing, stages, updating
 from pipeline.cells import Cells
 from pipeline.decision import Threshold
 from pipeline.embedding import Corpus
+from pipeline.rowpairs import RowPairs
 from pipeline.state import DIGESTS, STATE, State, keep_state
 from siamese.errors import ArtifactError
-from siamese.folders import write_json, write_manifest
+from siamese.folders import read_json, write_json, write_manifest
 from tests.pipeline.fakes import FakeEncoder, embed
 
 THRESHOLD = Threshold()
@@ -121,6 +122,30 @@ def test_a_chain_of_updates_is_a_run_from_scratch_each_time(
         frame = changed(random, frame, step)
         run = bench.update(frame, run)
         same(run, bench.scratch(frame))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_in_a_large_corpus_what_buckets_held_goes_on_and_new_rows_miss_nothing(
+    tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where buckets held every pair, the candidates are those of all compared with all."""
+    monkeypatch.setattr(updating, "SEARCHED_ON", 1.0)
+    random = np.random.default_rng(seed)
+    bench = Bench(tmp_path, encoder, neighbours)
+    frame = corpus(random, 90)
+    run = bench.scratch(frame)
+    state = run / STATE
+    write_json(state / proposing.PLAN, {**read_json(state / proposing.PLAN), "cells": 2})
+    vectors = Corpus.open(state / proposing.LEFT, encoder.dim).embeddings.shards[0]
+    left, right = np.triu_indices(len(vectors), 1)
+    held = RowPairs(left, right, encoder.energies(vectors[left], vectors[right]))
+    proposing.save_found(state / proposing.SHARED, 0, held.take(held.distances <= 0.9 * encoder.margin))
+    (state / proposing.FOUND / "000000.npy").unlink()
+    frame = changed(random, frame, 0)
+    found, whole = (proposing.looked_at(each / STATE) for each in (bench.update(frame, run), bench.scratch(frame)))
+    assert bench.said["searches_on"] and bench.said["asked_again"] == 0
+    for one, other in ((found.left, whole.left), (found.right, whole.right), (found.distances, whole.distances)):
+        assert np.array_equal(one, other)
 
 
 def test_what_is_known_is_not_done_again(tmp_path: Path, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
