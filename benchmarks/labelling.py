@@ -47,9 +47,9 @@ VALID = 5  # every so many labels of a plain sample is valid
 class Random(LabelSession):
     """Candidates drawn plainly."""
 
-    def _choose(self, n: int, others: set[int]) -> list[Choice]:
+    def _choose(self, n: int, others: set[int], by: str) -> list[Choice]:
         random = np.random.default_rng([self._seed, len(self._file.answers)])
-        chance = self._times * ~self._known
+        chance = self.pool.times * ~self._stock.known
         chance[list(others)] = 0
         chosen = random.choice(len(chance), n, replace=False, p=chance / chance.sum())
         return [Choice(int(place), "plain", 1.0) for place in chosen]
@@ -64,14 +64,16 @@ class Random(LabelSession):
 class Uncertainty(Random):
     """Plain draws until the judges have an opinion, then the pairs that they are least sure of."""
 
-    def _choose(self, n: int, others: set[int]) -> list[Choice]:
-        if self._opinion is None:
-            return super()._choose(n, others)
-        doubt = np.where(self._known, -1, entropy(self._opinion.probability))
+    def _choose(self, n: int, others: set[int], by: str) -> list[Choice]:
+        opinion = self._learner.opinion
+        if opinion is None:
+            return super()._choose(n, others, by)
+        doubt = np.where(self._stock.known, -1, entropy(opinion.probability))
         doubt[list(others)] = -1
         return [Choice(int(place), "uncertain", 1.0) for place in np.argsort(-doubt, kind="stable")[:n]]
 
     def labelled(self) -> LabelledPairs:
+        """Chosen ones, but for the first."""
         found = super().labelled()
         split = np.where(np.arange(len(found.frame)) < COLD, "valid", found.frame["split"])
         return replace(found, frame=found.frame.assign(split=split, is_chosen=True))
@@ -126,6 +128,14 @@ class Set:
         kind = SESSIONS[strategy]
         return kind(self.records, right=self.right, candidates=self.candidates, seed=self.seed, background=False)
 
+    def train(self, session: LabelSession) -> SiameseEncoder | None:
+        """What ``siamese train`` makes of the answers; None where they do not do."""
+        path = DATA / self.name / "records.parquet" if self.name == "abt-buy" else self.folder / "train.parquet"
+        try:
+            return fit_encoder(Records.open(str(path)), session.labelled(), config=TrainingConfig(seed=self.seed))
+        except SiameseError:
+            return None
+
     def with_all_labels(self) -> SiameseEncoder:
         config = TrainingConfig(seed=self.seed)
         if self.name == "abt-buy":
@@ -174,7 +184,7 @@ def measure(name: str, seed: int, strategies: tuple[str, ...]) -> list[dict]:
                     while session.progress().answered < labels:
                         proposal = session.propose()[0]
                         session.answer(proposal, frozenset(proposal.pair) in some.truth)
-                    model = session.model
+                    model = some.train(session)
                     row = {"set": name, "seed": seed, "strategy": strategy, "labels": labels}
                     rows.append({**row, "genuine": session.progress().genuine, "f1": some.f1(model) if model else None})
                     print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
@@ -259,7 +269,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except SiameseError as error:
-        sys.exit(f"{error}")
+    main()

@@ -1,6 +1,7 @@
 """Pairs: labelled pairs of record ids, read, checked, and split so that no entity is on two sides."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +87,17 @@ class LabelledPairs:
         """
         left, right = rows_of(self.frame, self.path, ids, right_ids)
         return Pairs(left, right + (0 if right_ids is None else len(ids)), self.frame["label"].to_numpy())
+
+
+def labelled_frame(path: str, rows: Sequence[tuple[str, str, int, float | None, str]]) -> LabelledPairs:
+    """Pairs that no file was read for: (left_id, right_id, label, weight, split) each; without a split they go to train."""
+    frame = pd.DataFrame(rows, columns=["left_id", "right_id", "label", "weight", "split"]).astype({"label": "int8"})
+    columns = {
+        **{name: frame[name] for name in ("left_id", "right_id", "label")},
+        "is_chosen": frame["weight"].notna(),
+        "split": frame["split"].replace("", "train"),
+    }
+    return LabelledPairs(path, pd.DataFrame(columns), True, True)
 
 
 def read_id_pairs(path: str) -> pa.Table:

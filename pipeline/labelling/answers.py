@@ -152,7 +152,7 @@ class AnswerFile:
 def _read(path: Path) -> pa.Table:
     """A labels file with all of COLUMNS, whatever others it has."""
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(pa.BufferReader(path.read_bytes()))  # opened once: it may be replaced meanwhile
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"'{path}' is not a whole PARQUET file: {reason(error)}") from error
     missing = [name for name in ("left_id", "right_id", "label") if name not in table.column_names]

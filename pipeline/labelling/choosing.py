@@ -15,6 +15,7 @@ from pipeline.labelling.pool import Pool
 
 COLD = 20  # answers that are drawn before any is chosen
 DRAWN = 0.2  # share of the pairs that is drawn afterwards
+UNEVEN = 0.25  # by which shares of the strata vary from draw to draw
 PREFILTER = 10  # times as many informative pairs as are chosen, among which they are spread
 ACROSS, RANDOM, BOUNDARY, DISPUTED = (
     "across the distances",
@@ -76,7 +77,13 @@ class Draws:
 
 
 def draw(
-    draws: Draws, known: NDArray[np.bool_], opinion: Opinion | None, labels: NDArray[np.int8], n: int, taken: set[int]
+    draws: Draws,
+    known: NDArray[np.bool_],
+    opinion: Opinion | None,
+    labels: NDArray[np.int8],
+    n: int,
+    taken: set[int],
+    random: np.random.Generator,
 ) -> list[Choice]:
     """The next n pairs of the random orders.
 
@@ -86,6 +93,7 @@ def draw(
     Args:
         labels: of the answers so far.
         taken: places that are waiting for an answer.
+        random: parts two people who draw at the same time.
     """
     h = len(draws.pool.sizes)
     share = np.full(h, 1 / h)
@@ -99,7 +107,9 @@ def draw(
         share = 2.0 ** (-np.arange(h) if lacking else np.arange(h))
     chosen: list[Choice] = []
     for _ in range(n):
-        place = draws.next(share, taken | {each.place for each in chosen}, known)
+        place = draws.next(
+            share * random.uniform(1 - UNEVEN, 1 + UNEVEN, h), taken | {each.place for each in chosen}, known
+        )
         if place is None:
             break
         chosen.append(Choice(place, ACROSS if opinion is None else RANDOM, draws.weight(place)))

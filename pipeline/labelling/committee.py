@@ -80,7 +80,7 @@ def form_opinion(
         here, others = np.flatnonzero(fold == held), np.flatnonzero(fold != held)
         shown = _votes(features[answered[here]], features[answered[others]], labels[others], signs, seed)
         held_out[answered[here]] = expit(np.mean(shown, axis=0))
-    return Opinion(probability, _divergence(np.stack(votes)), held_out)
+    return Opinion(probability, divergence(np.stack(votes)), held_out)
 
 
 def entropy(probability: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -89,7 +89,8 @@ def entropy(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     return -p * np.log(p) - (1 - p) * np.log1p(-p)
 
 
-def _divergence(votes: NDArray[np.float64]) -> NDArray[np.float64]:
+def divergence(votes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(m,) Jensen-Shannon divergence of (members, m) probabilities, in nats."""
     return np.maximum(entropy(votes.mean(axis=0)) - entropy(votes).mean(axis=0), 0.0)
 
 

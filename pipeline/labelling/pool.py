@@ -7,6 +7,7 @@ random sample of the stratum, whatever else is labelled beside them, so that wha
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,8 @@ class Pool:
         random = np.random.default_rng(seed)
         corpora = [embed_corpus(encoder, source, folder / str(number)) for number, source in enumerate(sources)]
         left, right = corpora[0], corpora[-1]
+        if left is not right:
+            _refuse_shared_ids(left, right, sources)
         pairs = (
             _searched(encoder, left, right, folder / "cells", random)
             if given is None
@@ -119,9 +122,19 @@ class Pool:
         left_ids, right_ids = _ids(left, lefts)[one], _ids(right, rights)[other]
         return cls(left_ids, right_ids, one, other + len(lefts), texts, embeddings, pairs.distances, stratum, sizes)
 
-    def index(self) -> dict[tuple[str, str], int]:
-        """The place of each pair."""
+    @cached_property
+    def places(self) -> dict[tuple[str, str], int]:
+        """Where each pair is."""
         return {pair: place for place, pair in enumerate(zip(self.left_ids, self.right_ids, strict=True))}
+
+    def place(self, one: str, other: str) -> int | None:
+        """Where a pair is, either way round."""
+        return self.places.get((one, other), self.places.get((other, one)))
+
+    @cached_property
+    def times(self) -> NDArray[np.float64]:
+        """(m,) candidates that each pair stands for."""
+        return (self.sizes / np.bincount(self.stratum, minlength=len(self.sizes)))[self.stratum]
 
 
 class Shown:
@@ -153,6 +166,16 @@ class Shown:
             return fetch_records(self._sources[min(side, len(self._sources) - 1)], {name}).get(name, {})
         row: dict[str, str | None] = table.slice(places[name], 1).to_pylist()[0]
         return row
+
+
+def _refuse_shared_ids(left: Corpus, right: Corpus, sources: Sequence[Records]) -> None:
+    shared = pc.is_in(left.ids, value_set=right.ids)
+    if pc.any(shared).as_py():
+        name = left.ids.filter(shared)[0].as_py()
+        raise DataError(
+            f"'{name}' names a record of '{sources[0].path}' and one of '{sources[1].path}': a pair must say which records it is of, "
+            "so give the records of one of them other ids"
+        )
 
 
 def _searched(

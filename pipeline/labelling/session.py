@@ -5,6 +5,7 @@ import tempfile
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,34 +15,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from pipeline.cold_start import rare_words, untrained_encoder
-from pipeline.fitting import fit_encoder
-from pipeline.intervals import Estimate
+from pipeline.cold_start import untrained_encoder
 from pipeline.labelling.answers import Answer, AnswerFile
 from pipeline.labelling.choosing import COLD, DRAWN, DRAWN_WHY, Choice, Draws, draw, teach
-from pipeline.labelling.committee import LEAST_EACH, Opinion, form_opinion
+from pipeline.labelling.committee import LEAST_EACH
+from pipeline.labelling.learner import Learner
 from pipeline.labelling.pool import Pool, Shown
 from pipeline.labelling.proposal import Proposal
-from pipeline.labelling.standing import FLAGGED, Progress, Round, advise, agreement, observed
-from pipeline.labelling.ties import BY_RULE, Ties
+from pipeline.labelling.standing import Progress, advise
+from pipeline.labelling.stock import Stock
+from pipeline.labelling.ties import BY_RULE
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
 from siamese.attribution import field_shares
-from siamese.comparison import Comparison, feature_signs
 from siamese.encoder import SiameseEncoder
-from siamese.errors import DataError, SiameseError
-from siamese.profiles import Profiles
+from siamese.errors import DataError
 from siamese.schema import as_table
-from siamese.settings import TrainingConfig
-from siamese.verifier import DISTANCE_SIGN
 
 HELD = 600.0  # seconds that an open pair is kept for whom it was proposed to
 ROUND, GROWTH = 10, 0.2  # answers between two trainings: ten, or a fifth of all
-NO_DISTANCE = 1e-9  # rounding: records of equal contents
 AGAIN = "the answers contradict each other"
 
+NO_DISTANCE = 1e-9  # rounding: records of equal contents
 log = logging.getLogger("siamese")
 
 
@@ -103,17 +99,15 @@ class LabelSession:
         self._encoder = model or untrained_encoder(self._sources, kinds=kinds, seed=seed)
         given = None if candidates is None else _frame(candidates)
         self.pool = Pool.draw(self._encoder, self._sources, folder, seed, given)
+        self._learner = Learner(self._encoder, self.pool, self._sources, kinds, seed)
+        if model is not None:
+            self._learner.ask_model()
         sides = [self.pool.left_ids, self.pool.right_ids]
         self._shown = Shown(self._sources, sides if right is not None else [np.concatenate(sides)])
-        self._places = self.pool.index()
-        self._kinds, self._seed, self._background, self._trains = kinds, seed, background, train
+        self._seed, self._background, self._trains = seed, background, train
         self._session = uuid.uuid4().hex[:12]
-        self._features: NDArray[np.float32] | None = None
-        self._scaled: NDArray[np.float32] | None = None
-        self._opinion: Opinion | None = None
-        self._model: SiameseEncoder | None = None
-        self._model_of = self._learned_from = 0  # answers
-        self._history: list[Round] = []
+        self._number = len({each.session for each in self._file.answers})
+        self._learned_from = 0  # answers
         self._queue: list[Choice] = []
         self._asked_of: dict[int, tuple[str, float]] = {}  # place -> who is at it, and since when
         self._questioned: set[tuple[str, str]] = set()
@@ -130,13 +124,13 @@ class LabelSession:
             if self._file.refresh():
                 self._take_stock()
             again = [self._proposal_of(*pair, AGAIN) for pair in self._to_question()[:n]]
-            self._queue = [each for each in self._queue if not self._known[each.place]]
+            self._queue = [each for each in self._queue if not self._stock.known[each.place]]
             now = time.monotonic()
             others = {place for place, (who, since) in self._asked_of.items() if who != by and now - since < HELD}
             own = [each for each in self._queue if each.place not in others]
             short = n - len(again) - len(own)
             if short > 0:
-                more = self._choose(max(short, ROUND), others)
+                more = self._choose(max(short, ROUND), others, by)
                 self._queue += more
                 own += more
             own = own[: n - len(again)]
@@ -157,21 +151,22 @@ class LabelSession:
         """
         with self._lock:
             proposal = pair if isinstance(pair, Proposal) else self._proposal_of(*pair, "")
-            drawn = proposal.why in DRAWN_WHY
             answer = Answer(
                 proposal.left_id,
                 proposal.right_id,
                 None if label is None else int(label),
                 proposal.weight,
-                "valid" if drawn else "train",
+                "valid" if proposal.why in DRAWN_WHY else "train",
                 proposal.why,
                 by,
                 datetime.now(UTC),
                 self._session,
             )
+            before = next((each for each in self._file.answers if each.pair == answer.pair), None)
+            if proposal.why == AGAIN and before is not None:  # it stands for what it stood for
+                answer = replace(answer, weight=before.weight, split=before.split, why=before.why)
+                self._questioned.add(answer.pair)
             self._file.add([answer])
-            if proposal.why == AGAIN:  # asked twice is enough, whatever the answer
-                self._questioned |= {proposal.pair, proposal.pair[::-1]}
             self._take_stock()
         if self._background:
             self._learn_if_due()
@@ -183,10 +178,10 @@ class LabelSession:
             if taken is None:
                 return None
             self._take_stock()
-            place = self._places.get(taken.pair)
+            place, weight = self.pool.place(*taken.pair), taken.weight or 1.0
             if place is not None and not any(each.place == place for each in self._queue):
-                self._queue.insert(0, Choice(place, taken.why, taken.weight or 1.0))
-            return replace(self._proposal_of(*taken.pair, taken.why), weight=taken.weight or 1.0)
+                self._queue.insert(0, Choice(place, taken.why, weight))
+            return self._proposal_of(*taken.pair, taken.why, weight)
 
     def add(self, answers: Sequence[Answer]) -> None:
         """Keep answers from elsewhere, such as those of rules (:mod:`pipeline.labelling.rules`)."""
@@ -195,38 +190,47 @@ class LabelSession:
             self._take_stock()
 
     def progress(self) -> Progress:
-        """How far labelling has come; waits for no training, and no answer waits for it."""
+        """How far labelling has come; waits for no training."""
         with self._lock:
             if self._file.refresh():
                 self._take_stock()
-            ties, derived = self._ties, self._derived  # replaced whole, never changed
-            drawn, history = self._drawn(), list(self._history)
-            by_rule = sum(each.by == BY_RULE for each in self._file.answers)
-            training, opinion = self._worker is not None and self._worker.is_alive(), self._opinion
-        labels = np.array(list(ties.labels.values()), np.int8)
-        genuine, imposite = int((labels == 1).sum()), int((labels == 0).sum())
-        contradictions = ties.contradictions()
+            stock, history, opinion = (
+                self._stock,
+                list(self._learner.history),
+                self._learner.opinion,
+            )  # none is ever changed
+        labels = list(stock.ties.labels.values())
+        genuine, imposite, unsure = labels.count(1), labels.count(0), len(stock.ties.unsure)
+        precision, recall, f1 = stock.observe(opinion)
+        contradictions = stock.ties.contradictions()
+        advice = advise(len(stock.ties.people), genuine, imposite, LEAST_EACH, history, len(contradictions))
         return Progress(
-            genuine + imposite + len(ties.unsure),
-            genuine,
-            imposite,
-            len(ties.unsure),
-            by_rule,
-            int((derived >= 0).sum()),
-            contradictions,
-            len(history),
-            training,
-            *self._observed(opinion, *drawn),
-            advise(len(ties.people), genuine, imposite, LEAST_EACH, history, len(contradictions)),
-            history,
+            answered=len(labels) + unsure,
+            genuine=genuine,
+            imposite=imposite,
+            unsure=unsure,
+            by_rule=sum(each.by == BY_RULE for each in stock.answers),
+            derived=int(stock.derived.sum()),
+            contradictions=contradictions,
+            rounds=len(history),
+            training=self._is_training,
+            precision=precision,
+            recall=recall,
+            f1=f1,
+            advice=advice,
+            history=history,
         )
 
     @property
     def model(self) -> SiameseEncoder | None:
         """The model trained last; None before the answers are enough. Without a background, trained on all answers when asked for."""
-        if not self._background and self._model_of != len(self._ties.labels):
-            self._train_model()
-        return self._model
+        if not self._background and self._learner.model_labels != len(self._stock.ties.labels):
+            self._learner.train(self._stock, self._path)
+        return self._learner.model
+
+    def labelled(self) -> LabelledPairs:
+        """The answers as training reads them."""
+        return self._stock.labelled(self._path)
 
     def close(self) -> None:
         """Wait for a training under way, and remove what was embedded. The labels are in their file already."""
@@ -241,88 +245,51 @@ class LabelSession:
         self.close()
 
     def _take_stock(self) -> None:
-        """What the answers say of the pool."""
-        pool = self.pool
-        self._ties = Ties(self._file.answers)
-        self._label = np.full(len(pool), -1, np.int8)
-        self._known = np.zeros(len(pool), bool)
-        for pair in self._ties.asked:
-            if pair in self._places:
-                self._known[self._places[pair]] = True
-        for (left, right), label in self._ties.labels.items():
-            place = self._places.get((left, right), self._places.get((right, left)))
-            if place is not None:
-                self._label[place] = label
-        derived = self._ties.derive(pool.left_ids, pool.right_ids)
-        self._derived = np.where(self._known, -1, derived).astype(np.int8)
-        self._known |= self._derived >= 0
-        self._label = np.where(self._derived >= 0, self._derived, self._label)
+        self._stock = Stock(self.pool, self._file.answers)
 
-    @property
-    def _times(self) -> NDArray[np.float64]:
-        """(m,) candidates that each pair of the pool stands for."""
-        held = np.bincount(self.pool.stratum, minlength=len(self.pool.sizes))
-        return (self.pool.sizes / held)[self.pool.stratum]
-
-    def _drawn(self) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-        """Places of the pairs that were drawn and have a label, and the labels."""
-        drawn = Draws(self.pool, self._known).places()
-        drawn = drawn[self._label[drawn] >= 0]
-        return drawn, self._label[drawn]
-
-    def _observed(
-        self, opinion: Opinion | None, drawn: NDArray[np.int64], labels: NDArray[np.int8]
-    ) -> tuple[Estimate | None, Estimate | None, Estimate | None]:
-        """Precision, recall and F1 of an opinion, from the pairs that were drawn; it takes long, so hold no lock."""
-        return (None, None, None) if opinion is None else observed(self.pool, opinion, drawn, labels)
-
-    def _choose(self, n: int, others: set[int]) -> list[Choice]:
-        pool, taken = self.pool, {each.place for each in self._queue} | others
-        labels = np.array([label for pair, label in self._ties.labels.items() if pair in self._ties.people], np.int8)
-        draws = Draws(pool, self._known)
-        random = np.random.default_rng([self._seed, len(self._file.answers), len(taken)])
-        if self._opinion is None or self._scaled is None:
-            return draw(draws, self._known, None, labels, n, taken)
-        drawn = draw(draws, self._known, self._opinion, labels, int(random.binomial(n, DRAWN)), taken)
-        open_ = ~self._known
+    def _choose(self, n: int, others: set[int], by: str) -> list[Choice]:
+        stock, opinion, taken = self._stock, self._learner.opinion, {each.place for each in self._queue} | others
+        draws = Draws(self.pool, stock.known)
+        # Whoever labels beside others, under another name or in a later session, takes other turns.
+        turn = [self._seed, self._number, zlib.crc32(by.encode()), len(stock.answers), len(taken)]
+        random = np.random.default_rng(turn)
+        drawn_of = n if opinion is None else int(random.binomial(n, DRAWN))
+        drawn = draw(draws, stock.known, opinion, stock.by_people, drawn_of, taken, random)
+        if opinion is None:
+            return drawn
+        open_ = ~stock.known
         open_[list(taken | {each.place for each in drawn})] = False
-        taught = teach(pool, self._scaled, self._opinion, open_, n - len(drawn), random)
-        mixed = drawn + taught
+        mixed = drawn + teach(self.pool, self._learner.scaled, opinion, open_, n - len(drawn), random)
         return [mixed[place] for place in random.permutation(len(mixed))]
 
     def _to_question(self) -> list[tuple[str, str]]:
         """Of each contradiction the answer that the judges doubt most, once."""
         doubted = []
-        for each in self._ties.contradictions():
-            pairs = [pair for pair in each.pairs() if self._judged(pair) is not None]
-            if not pairs or self._opinion is None or set(pairs) & self._questioned:
-                continue
-            label = {pair: self._ties.labels.get(pair, self._ties.labels.get(pair[::-1], 1)) for pair in pairs}
-            worst = max(pairs, key=lambda pair: abs(label[pair] - (self._judged(pair) or 0.0)))
-            doubted.append(worst)
+        for each in self._stock.ties.contradictions():
+            judged = {pair: p for pair in each.pairs() if (p := self._judged(pair)) is not None}
+            if judged and not self._questioned & set(each.pairs()):
+                doubted.append(max(judged, key=lambda pair: abs(self._stock.ties.label_of(pair) - judged[pair])))
         return doubted
 
     def _judged(self, pair: tuple[str, str]) -> float | None:
-        place = self._places.get(pair, self._places.get(pair[::-1]))
-        return None if place is None or self._opinion is None else float(self._opinion.held_out[place])
+        place, opinion = self.pool.place(*pair), self._learner.opinion
+        return None if place is None or opinion is None else float(opinion.held_out[place])
 
     def _proposal(self, choice: Choice) -> Proposal:
         left, right = self.pool.left_ids[choice.place], self.pool.right_ids[choice.place]
-        return replace(self._proposal_of(left, right, choice.why), weight=choice.weight)
+        return self._proposal_of(left, right, choice.why, choice.weight)
 
-    def _proposal_of(self, left: str, right: str, why: str) -> Proposal:
-        pair = (left, right) if (left, right) in self._places else (right, left)
-        place = self._places.get(pair)
-        if place is None:
-            pair = (left, right)
-        one, other = (self._shown.record(name, side) for side, name in enumerate(pair))
-        for name, found in zip(pair, (one, other), strict=True):
+    def _proposal_of(self, left: str, right: str, why: str, weight: float = 1.0) -> Proposal:
+        place = self.pool.place(left, right)
+        if place is not None:
+            left, right = self.pool.left_ids[place], self.pool.right_ids[place]
+        one, other = (self._shown.record(name, side) for side, name in enumerate((left, right)))
+        for name, found in ((left, one), (right, other)):
             if not found:
                 raise DataError(f"there is no record '{name}' among '{self._sources[0].path}': expected the id of one")
-        distance = float("nan") if place is None else float(self.pool.distances[place])
-        if place is None:
-            distance = float(self._encoder.distance([one], [other])[0])
-        return Proposal(*pair, one, other, distance, self._judged(pair), why, 1.0, self._shares(one, other))
+        distance = self._encoder.distance([one], [other])[0] if place is None else self.pool.distances[place]
+        judged, shares = self._judged((left, right)), self._shares(one, other)
+        return Proposal(left, right, one, other, float(distance), judged, why, weight, shares)
 
     def _shares(self, one: dict[str, str | None], other: dict[str, str | None]) -> dict[str, float]:
         """Part of each field in the distance of two records; none where a tower would take long to say."""
@@ -338,85 +305,42 @@ class LabelSession:
 
     def _learn_if_due(self) -> None:
         with self._lock:
-            answered = len(self._ties.people)
-            due = max(ROUND, int(GROWTH * self._learned_from)) if self._opinion is not None else 1
-            if answered < COLD or answered - self._learned_from < due:
-                return
-            if self._background and self._worker is not None and self._worker.is_alive():
+            answered, learned = len(self._stock.ties.people), self._learned_from
+            due = max(ROUND, int(GROWTH * learned)) if self._learner.history else 1
+            if answered < COLD or answered - learned < due or self._is_training:
                 return
             self._learned_from = answered
             if self._background:
                 self._worker = threading.Thread(target=self._learn, daemon=True)
                 self._worker.start()
-                return
-        self._learn()
+        if not self._background:
+            self._learn()
+
+    @property
+    def _is_training(self) -> bool:
+        return self._worker is not None and self._worker.is_alive()
 
     def _learn(self) -> None:
-        """Form the committee's opinion anew and, where asked for, train the whole model."""
+        """Form the judges' opinion anew and, in the background, train the whole model."""
         try:
-            self._ready_features()
-            with self._lock:
-                places = np.flatnonzero(self._label >= 0)
-                labels, answered, before = self._label[places].copy(), len(self._ties.people), self._opinion
-            signs = [*feature_signs(self._encoder.schema), DISTANCE_SIGN]
-            assert self._features is not None
-            opinion = form_opinion(self._features, signs, places, labels, self._seed)
+            stock = self._stock
+            opinion = self._learner.judge(stock)
             if opinion is None:
                 return
-            kappa = None
-            if before is not None:
-                kappa = agreement(before.probability >= FLAGGED, opinion.probability >= FLAGGED, self._times)
+            found = self._learner.round_of(opinion, stock)
             with self._lock:
-                drawn = self._drawn()
-            estimates = self._observed(opinion, *drawn)
-            with self._lock:
-                self._opinion, self._queue = opinion, []
-                self._history.append(Round(answered, *estimates, kappa))
+                self._learner.take(opinion, found)
+                self._queue = []
             if self._background and self._trains:
-                self._train_model()
+                self._learner.train(stock, self._path)
         except Exception:  # labelling goes on without it
+            if not self._background:
+                raise
             log.exception("training failed; the answers are kept")
 
-    def _ready_features(self) -> None:
-        if self._features is not None:
-            return
-        pool, encoder = self.pool, self._encoder
-        profiles = Profiles.of(pool.texts, encoder.schema, rare_words(encoder.schema, self._sources))
-        features = Comparison(profiles, pool.left, pool.right).features(encoder.schema)
-        distances = (pool.distances / encoder.margin).astype(np.float32)
-        self._features = np.concatenate([features, distances[:, None]], axis=1)
-        known = ~np.isnan(self._features)
-        mean = np.where(known, self._features, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        filled = np.where(known, self._features, mean)
-        scale = filled.std(axis=0)
-        # As long as an embedding on average, so that what two pairs are like and where they lie count the same.
-        scaled = (filled - filled.mean(axis=0)) / np.where(scale > 0, scale, 1)
-        self._scaled = (np.clip(scaled, -3, 3) / np.sqrt(scaled.shape[1])).astype(np.float32)
-
-    def labelled(self) -> LabelledPairs:
-        """The answers as training reads them: what ``siamese train`` makes of the labels file."""
-        with self._lock:
-            split = {each.pair: each.split for each in self._file.answers}
-            rows = [(*pair, label, split.get(pair, "train")) for pair, label in self._ties.labels.items()]
-        frame = pd.DataFrame(rows, columns=["left_id", "right_id", "label", "split"]).astype({"label": "int8"})
-        frame.insert(3, "is_chosen", True)
-        return LabelledPairs(str(self._file.path or "the answers"), frame, True, True)
-
-    def _train_model(self) -> None:
-        labelled = self.labelled()
-        answered = len(self._ties.labels)
-        try:
-            source = self._sources[0]
-            if len(self._sources) > 1:
-                other = self._sources[1]
-                columns = tuple(dict.fromkeys(source.columns + other.columns))
-                path = f"{source.path} and {other.path}"
-                source = replace(source, path=path, files=source.files + other.files, columns=columns)
-            config = TrainingConfig(seed=self._seed)
-            self._model = fit_encoder(source, labelled, kinds=self._kinds, config=config)
-            self._model_of = answered
-        except SiameseError as error:
-            log.info("not trained: %s", error)
+    @property
+    def _path(self) -> str:
+        return str(self._file.path or "the answers")
 
 
 def _records(records: Any, id_column: str, path: Path) -> Records:

@@ -104,6 +104,10 @@ class Ties:
                 apart |= {(one, other), (other, one)}
         return apart
 
+    def label_of(self, pair: tuple[str, str]) -> float:
+        """Of a pair, either way round; a half where it has as many answers for as against."""
+        return self.labels.get(pair, self.labels.get(pair[::-1], 0.5))
+
     def derive(self, left_ids: NDArray[np.object_], right_ids: NDArray[np.object_]) -> NDArray[np.int8]:
         """(m,) what follows for m pairs: 1, 0, or -1 where nothing does. Where answers contradict each other nothing follows."""
         names = pd.Index(list(self._groups), dtype=object)

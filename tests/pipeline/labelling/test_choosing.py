@@ -84,7 +84,9 @@ def test_the_heads_of_the_random_orders_are_what_was_asked_without_a_gap():
     known[[0, 1, 3, 10, 12]] = True  # 3 and 12 were chosen out of turn: they count when their turn comes
     draws = Draws(pool, known)
     assert draws.places().tolist() == [0, 1, 10]
-    assert [each.place for each in draw(draws, known, None, np.array([1, 0], np.int8), 3, set())] == [11, 2, 13]
+    assert [
+        each.place for each in draw(draws, known, None, np.array([1, 0], np.int8), 3, set(), np.random.default_rng(0))
+    ] == [11, 2, 13]
     known[2] = True
     assert Draws(pool, known).places().tolist() == [0, 1, 2, 3, 10]
     assert draws.weight(11) == 40 / 2  # the second of twenty held of forty
@@ -94,8 +96,8 @@ def test_the_next_draws_go_where_answers_of_a_kind_are_to_be_found():
     pool = pool_of([20, 40, 80], [20, 20, 20])
     draws = Draws(pool, np.zeros(60, bool))
     few_matches, few_others = np.zeros(20, np.int8), np.ones(20, np.int8)
-    near = draw(draws, np.zeros(60, bool), None, few_matches, 7, set())
-    far = draw(draws, np.zeros(60, bool), None, few_others, 7, set())
+    near = draw(draws, np.zeros(60, bool), None, few_matches, 7, set(), np.random.default_rng(0))
+    far = draw(draws, np.zeros(60, bool), None, few_others, 7, set(), np.random.default_rng(0))
     assert pool.stratum[[each.place for each in near]].mean() < 1 < pool.stratum[[each.place for each in far]].mean()
 
 

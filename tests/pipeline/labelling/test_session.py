@@ -56,7 +56,7 @@ def test_the_first_answers_hold_both_kinds_and_all_distances(corpus, truth):
 
 def test_the_judges_learn_what_a_match_is(labelled, truth):
     session, _ = labelled
-    pool, opinion = session.pool, session._opinion
+    pool, opinion = session.pool, session._learner.opinion
     is_match = np.array([frozenset(pair) in truth for pair in zip(pool.left_ids, pool.right_ids, strict=True)])
     flagged = opinion.probability >= 0.5
     assert 2 * (flagged & is_match).sum() / (flagged.sum() + is_match.sum()) > 0.75
@@ -141,9 +141,11 @@ def test_contradictions_are_shown_and_asked_again(labelled, corpus, tmp_path):
         assert again.progress().contradictions[0].chain == right.pair
         asked = again.propose(1)[0]
         assert (asked.pair, asked.why) == (right.pair, AGAIN)
-        again.answer(asked, True, "ben")
-        assert not again.progress().contradictions
+        again.answer(asked, False, "ben")  # who stands by it is not asked once more
+        assert again.progress().contradictions
         assert again.propose(1)[0].why != AGAIN
+        kept = next(each for each in again._file.answers if each.by == "ben")
+        assert (kept.weight, kept.split, kept.why) == (right.weight, right.split, right.why)
 
 
 def test_training_in_the_background_hands_out_pairs_meanwhile(corpus, truth):
@@ -153,6 +155,20 @@ def test_training_in_the_background_hands_out_pairs_meanwhile(corpus, truth):
         assert session.progress().rounds >= 1
         assert session.propose(1)[0].probability is not None
     assert session.model is None
+
+
+def test_a_model_proposes_by_its_own_opinion_at_first(labelled, corpus):
+    model = labelled[0].model
+    with LabelSession(corpus.records, model=model, background=False) as session:
+        first = session.propose(10)
+        assert all(each.probability is not None for each in first)
+        unsure = [each for each in first if each.why not in DRAWN_WHY]
+        assert unsure and all(0.02 < each.probability < 0.98 for each in unsure)
+
+
+def test_tables_that_share_an_id_are_refused(corpus):
+    with pytest.raises(DataError, match="other ids"):
+        LabelSession(corpus.records[:50], right=corpus.records[40:90])
 
 
 def test_two_tables_are_linked(corpus, truth):
