@@ -23,6 +23,9 @@ def show(result: dict[str, Any]) -> None:
         else:
             table.add_row(name, "[yellow]cannot be read[/yellow]")
     _console().print(table)
+    _console().print(
+        "precision and recall: against the truth; a: audited, as people judged; e: as the probabilities expect"
+    )
     for run in result["runs"]:
         if run["fault"] is not None:
             _console().print(run["fault"], markup=False)
@@ -44,8 +47,8 @@ def _row(run: dict[str, Any], names: dict[str, str]) -> tuple[str, ...]:
 
 
 def _share(quality: dict[str, float], name: str) -> str:
-    """The best that is known: against the truth, as people judged, or as the probabilities expect."""
-    for source, sign in (("true", ""), ("audited", " audited"), ("expected", " expected")):
+    """The best that is known: against the truth, as people judged (a), or as the probabilities expect (e)."""
+    for source, sign in (("true", ""), ("audited", "a"), ("expected", "e")):
         if f"{source}_{name}" in quality:
             return f"{quality[f'{source}_{name}']:.3f}{sign}"
     return "-"
