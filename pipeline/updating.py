@@ -125,7 +125,7 @@ def score(encoder: Encoder, work: Path, run: Path, threshold: Threshold) -> dict
     if len(keys):
         wanted = left[asked] * n + right[asked]
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        same = (keys[place] == wanted) & np.isfinite(known[place])  # inf: too far apart for the earlier run's plan
+        same = keys[place] == wanted  # inf too: what the earlier run held for not worth a second look is not now
         scores[asked[same]] = known[place[same]]
     fresh = np.flatnonzero(np.isnan(scores))
     for start in range(0, len(fresh), SCORED_PAIRS):
