@@ -104,8 +104,9 @@ def run_job(
             "match": matched,
             "cluster": clustered,
         }
-        if right is None:
-            del done["embed right"]
+        for stage, needless in (("embed right", right is None), ("share", not shared), ("search", not searched)):
+            if needless:
+                del done[stage]
         summary = {
             "kind": kind,
             "records": embedded[0]["records"]

@@ -70,7 +70,17 @@ def test_manifest_accounts_for_inputs_outputs_and_cost(job):
     manifest = check_manifest(job / "run", "run")
     assert manifest["model"] == SiameseEncoder.load(job / "model").fingerprint
     assert manifest["outputs"]["clusters.parquet"] == 1200
-    assert set(manifest["stages"]) == {"embed", "propose", "search", "gather", "score", "match", "cluster", "report"}
+    assert set(manifest["stages"]) == {
+        "embed",
+        "prepare",
+        "propose",
+        "search",
+        "gather",
+        "score",
+        "match",
+        "cluster",
+        "report",
+    }
     assert all(stage["seconds"] >= 0 and stage["peak_mb"] > 0 for stage in manifest["stages"].values())
     assert len(next(iter(manifest["inputs"][0]["files"].values()))) == 64
 
