@@ -65,13 +65,16 @@ def measure(folder: str, model: str) -> dict[str, Any]:
 def join(embeddings: Any, energy: Any, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Our pairs within the radius, from embeddings on disk: the cells, the survey that chooses the probes, and the search."""
     from pipeline.cells import Cells
-    from pipeline.search import Queries, Scope, search
-    from pipeline.survey import Survey
+    from pipeline.search import Queries, Scope, search, search_exactly
+    from pipeline.survey import SAMPLE, Survey, cells_to_look_into, sampled_rows
 
     scope = Scope(radius)
     with TemporaryDirectory() as place:
         cells = Cells.build(embeddings, energy, Path(place) / "cells")
-        survey = Survey.of(cells, embeddings, embeddings, scope)
+        rows = sampled_rows(embeddings, SAMPLE)
+        sample = search_exactly(embeddings, embeddings, rows, energy, scope)
+        looks = cells_to_look_into(cells, embeddings, embeddings, sample)
+        survey = Survey.of(sample, looks, scope, len(rows))
         probes, _ = survey.probes(np.sort(survey.distances.astype(np.float64)), len(cells), 0, RECALL)
         every = Queries.of_cells(cells, 0, len(cells.order))
         found = search(cells, embeddings, every, embeddings, scope, probes).once()

@@ -46,13 +46,9 @@ def _candidates(model: str, work: Path, threshold: Threshold, exact: bool) -> Fa
     shared = stage_tasks.fan_out(stage_tasks.share_block, prepared["shared"], model, work, threshold)
     proposed = stage_tasks.propose(model, work, threshold, exact)
     searched = stage_tasks.fan_out(stage_tasks.search_block, proposed["blocks"], model, work)
-    return {
-        "prepare": stage_tasks.together([prepared, *spelled]),
-        "share": stage_tasks.together(shared),
-        "propose": proposed,
-        "search": stage_tasks.together(searched),
-        "gather": stage_tasks.gather(model, work),
-    }
+    done = {"prepare": stage_tasks.together([prepared, *spelled]), "propose": proposed}
+    done |= {name: stage_tasks.together(blocks) for name, blocks in (("share", shared), ("search", searched)) if blocks}
+    return done | {"gather": stage_tasks.gather(model, work)}
 
 
 @task

@@ -107,7 +107,8 @@ class Survey:
             rows: in each of them, on average.
             recall: the fewest cells that reach it; None: as many as are worth it, a match for COMPARISONS_A_MATCH comparisons.
 
-        None at all may do where buckets hold some.
+        None at all may do where buckets hold some. What is worth looking for trusts the buckets (:meth:`worth`); the share that is given
+        does not, and takes all candidates of a bin of distances for matches alike, so that it errs to the low side.
         """
         if len(self.distances) == 0:
             return min(UNKNOWN, cells), 1.0
@@ -120,7 +121,8 @@ class Survey:
         else:
             best = int(np.searchsorted(found, min(recall, found[-1])))
         best = max(best, int(found[0] == 0 and cells > 0))  # where there are no buckets
-        return best, min(float(found[best]), 1.0)
+        alike = self._alike(genuine)
+        return best, min(float(alike[self.looks <= best].sum() / alike.sum()), 1.0)
 
     def missed(self, genuine: NDArray[np.float64], queries: int) -> float:
         """At most how many matches of all queries no bucket holds."""
@@ -128,6 +130,11 @@ class Survey:
             return float(queries)
         worth = self.worth(genuine)
         return float(self.matches(genuine) / self.asked * queries * worth[self.looks > 0].sum() / worth.sum())
+
+    def _alike(self, genuine: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(m,) the chance that each candidate is a match, of all in its bin of distances alike."""
+        edges, shares = self.shares(genuine, np.ones(len(self.distances), bool))
+        return shares[np.clip(np.searchsorted(edges, self.distances) - 1, 0, len(shares) - 1)]
 
     def worth(self, genuine: NDArray[np.float64]) -> NDArray[np.float64]:
         """(m,) the chance that each candidate is a match: of all in its bin of distances alike, but for what a bucket says.

@@ -81,6 +81,7 @@ def test_manifest_accounts_for_inputs_outputs_and_cost(job):
     assert manifest["outputs"]["clusters.parquet"] == 1200
     assert set(manifest["stages"]) == {
         "embed",
+        "prepare",
         "propose",
         "search",
         "gather",
