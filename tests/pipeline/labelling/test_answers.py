@@ -81,6 +81,8 @@ def test_two_processes_lose_no_answer(tmp_path):
     both = [fork.Process(target=_label, args=(path, name)) for name in ("ann", "ben")]
     for each in both:
         each.start()
+    while any(each.is_alive() for each in both):  # who reads meanwhile finds a whole file
+        AnswerFile(path)
     for each in both:
         each.join(60)
     assert [each.exitcode for each in both] == [0, 0]
