@@ -1,7 +1,10 @@
 """Clusters and their representatives, against a loop over the clusters, however few records are held at once."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline import clustering
@@ -11,18 +14,20 @@ from pipeline.embedding import Corpus, Embeddings
 from tests.pipeline.fakes import FakeEncoder
 
 
-def made(n: int, contents: int, seed: int) -> Corpus:
+def made(folder: Path, n: int, contents: int, seed: int) -> Corpus:
+    folder.mkdir()
     random = np.random.default_rng(seed)
     rows = random.integers(-1, contents, n)  # some have nothing to compare
     vectors = random.normal(size=(contents, 16)).astype(np.float32)
     vectors[1::5] = vectors[0]  # ties
-    return Corpus(pa.array([str(k) for k in range(n)]), rows, Embeddings((vectors,), 16), Contents(()))
+    pq.write_table(pa.table({"record_id": [str(k) for k in range(n)], "row": rows}), folder / "ids.parquet")
+    return Corpus(folder, Embeddings((vectors,), 16), Contents(()))
 
 
 @pytest.mark.parametrize("block", [3, 50, 65_536])
-def test_the_representative_is_the_first_of_those_nearest_to_the_mean(monkeypatch, block):
+def test_the_representative_is_the_first_of_those_nearest_to_the_mean(monkeypatch, tmp_path, block):
     monkeypatch.setattr(clustering, "BLOCK", block)
-    corpora = [made(300, 200, 0), made(100, 60, 1)]
+    corpora = [made(tmp_path / "left", 300, 200, 0), made(tmp_path / "right", 100, 60, 1)]
     group = np.random.default_rng(2).integers(0, 70, 260)
     group[:90] = 0  # one cluster larger than a block
     found = cluster_records(FakeEncoder(16), corpora, group)

@@ -92,9 +92,11 @@ def test_save_and_load(tmp_path):
     assert found_by(loaded, vectors[:50], 0.6) == found_by(index, vectors[:50], 0.6)
     with pytest.raises(ArtifactError, match="3000 vectors of 16 dimensions"):
         VectorIndex.load(tmp_path, Embeddings((vectors[:-1],), 16), Energy.EUCLIDEAN, index.describe())
-    (tmp_path / "index.faiss").write_bytes(b"no index")
+    damaged = tmp_path / "damaged"  # elsewhere: to cut a file that is mapped ends the process, with a bus error
+    damaged.mkdir()
+    (damaged / "index.faiss").write_bytes(b"no index")
     with pytest.raises(ArtifactError, match="not a whole FAISS index"):
-        VectorIndex.load(tmp_path, embeddings, Energy.EUCLIDEAN, index.describe())
+        VectorIndex.load(damaged, embeddings, Energy.EUCLIDEAN, index.describe())
 
 
 def test_manhattan_has_no_codes():
