@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint typecheck bench bench-accuracy bench-few-labels bench-peers bench-speed clean
+.PHONY: demo test lint typecheck bench bench-accuracy bench-few-labels bench-labelling bench-peers bench-speed clean
 
 demo: .venv/installed ## the whole job on data made from a seed
 	$(BIN)/siamese demo
@@ -25,6 +25,9 @@ bench-accuracy: .venv/installed-bench ## test F1 beside published matchers: half
 
 bench-few-labels: .venv/installed-bench ## test F1 against the number of labelled pairs
 	$(BIN)/python benchmarks/few_labels.py --out benchmarks/results
+
+bench-labelling: .venv/installed-bench ## F1 against the number of answers: an hour on two cores
+	$(BIN)/python benchmarks/labelling.py --out benchmarks/results
 
 bench-peers: .venv/installed-bench ## Splink on whole tables: five minutes on two cores
 	$(BIN)/python benchmarks/peers.py --out benchmarks/results
