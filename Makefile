@@ -1,13 +1,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint typecheck bench bench-accuracy bench-clusters bench-few-labels bench-peers bench-speed clean
+.PHONY: demo test test-slow lint typecheck bench bench-accuracy bench-clusters bench-few-labels bench-labelling bench-peers bench-speed clean
 
 demo: .venv/installed ## the whole job on data made from a seed
 	$(BIN)/siamese demo
 
 test: .venv/installed-test lint typecheck
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+test-slow: .venv/installed-test ## what takes long: whole runs on the public benchmarks, in a browser
+	$(BIN)/python -m pytest -m slow
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
@@ -28,6 +31,9 @@ bench-clusters: .venv/installed-bench ## B-cubed F1 of clusters beside plain com
 
 bench-few-labels: .venv/installed-bench ## test F1 against the number of labelled pairs
 	$(BIN)/python benchmarks/few_labels.py --out benchmarks/results
+
+bench-labelling: .venv/installed-bench ## F1 against the number of answers: an hour on two cores
+	$(BIN)/python benchmarks/labelling.py --out benchmarks/results
 
 bench-peers: .venv/installed-bench ## Splink on whole tables: five minutes on two cores
 	$(BIN)/python benchmarks/peers.py --out benchmarks/results

@@ -23,7 +23,7 @@ from pipeline.decision import Threshold
 from pipeline.evaluation import judge_pairs
 from pipeline.fitting import fit_encoder
 from pipeline.labelling import LabelSession
-from pipeline.labelling.choosing import COLD, Choice
+from pipeline.labelling.choosing import Choice
 from pipeline.labelling.committee import entropy
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
@@ -55,9 +55,10 @@ class Random(LabelSession):
         return [Choice(int(place), "plain", 1.0) for place in chosen]
 
     def labelled(self) -> LabelledPairs:
-        """A plain sample: evidence as it is."""
+        """A plain sample, evidence as it is, with a fifth of either label for valid."""
         found = super().labelled()
-        split = np.where(np.arange(len(found.frame)) % VALID == VALID - 1, "valid", "train")
+        number = found.frame.groupby("label").cumcount()
+        split = np.where(number % VALID == 0, "valid", "train")
         return replace(found, frame=found.frame.assign(split=split, is_chosen=False))
 
 
@@ -73,10 +74,9 @@ class Uncertainty(Random):
         return [Choice(int(place), "uncertain", 1.0) for place in np.argsort(-doubt, kind="stable")[:n]]
 
     def labelled(self) -> LabelledPairs:
-        """Chosen ones, but for the first."""
+        """The same, but no plain sample."""
         found = super().labelled()
-        split = np.where(np.arange(len(found.frame)) < COLD, "valid", found.frame["split"])
-        return replace(found, frame=found.frame.assign(split=split, is_chosen=True))
+        return replace(found, frame=found.frame.assign(is_chosen=True))
 
 
 SESSIONS = {"ours": LabelSession, "random": Random, "uncertainty": Uncertainty}
@@ -252,8 +252,8 @@ def main() -> None:
     kept = arguments.out / "labelling.json" if arguments.out else None
     rows: list[dict] = json.loads(kept.read_text()) if kept and kept.is_file() else []
     with embedded_server():
-        for name in arguments.names or COUNTS:
-            for seed in arguments.seeds:
+        for seed in arguments.seeds:
+            for name in arguments.names or COUNTS:
                 fresh = measure(name, seed, tuple(arguments.strategies))
                 done = {(row["set"], row["seed"], row["strategy"], row["labels"]) for row in fresh}
                 rows = [r for r in rows if (r["set"], r["seed"], r["strategy"], r["labels"]) not in done] + fresh
