@@ -12,7 +12,7 @@ from siamese.profiles import Profiles
 from siamese.schema import Schema
 from siamese.wordweights import WordWeights
 
-N = 2000
+N = 12_000
 RANDOM = np.random.default_rng(0)
 IS_MATCH = (np.arange(N) % 2).astype(np.int8)
 DISTANCES = np.where(IS_MATCH == 1, 0.4, 0.9) + 0.15 * RANDOM.normal(size=N)
