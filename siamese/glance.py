@@ -20,7 +20,7 @@ from siamese.text import split_words
 from siamese.wordweights import WordWeights
 
 LOST = 0.002  # of the genuine pairs
-LEAST_GENUINE = 1500  # held-out genuine pairs: where none of so many is lost, that share is the upper 95% bound (rule of three)
+LEAST_GENUINE = 1500  # held-out genuine pairs: with none of so many lost, that share is the upper bound at 95%
 AT_ONCE = 65_536  # pairs
 
 
