@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from siamese.errors import OutputError
-from siamese.folders import Place, library_versions, new_folder, publish, read_json, write_json
+from siamese.folders import Place, library_versions, new_folder, place_of, read_json, write_json, writing
 from siamese.manifest import FORMAT_VERSION
+from siamese.publishing import beside, held, publish
 from siamese.remote import is_url
 
 LOCK, RUN, WORK, DONE = "lock", "run", "work", "done"
@@ -66,9 +67,9 @@ def job_folder(out: Place, key: str) -> Iterator[tuple[Path, Path]]:
             (Path(place) / DONE).mkdir()
             yield run, Path(place)
         return
-    out = Path(out).absolute()
+    out = place_of(out)
     folder = _partial(out, key)
-    with _locked(folder, out):
+    with writing(out), _locked(folder, out):
         try:
             for other in _partials(out) - {folder}:
                 with _locked(other, out):
@@ -79,9 +80,20 @@ def job_folder(out: Place, key: str) -> Iterator[tuple[Path, Path]]:
             (work / DONE).mkdir(parents=True, exist_ok=True)
             run.mkdir(exist_ok=True)
             yield run, work
-            publish(run, out)
+            _publish(run, out)
         finally:
             _discard(folder, out)
+
+
+def _publish(run: Path, out: Path) -> None:
+    """Away from the notes first: where the process is killed between, the earlier output must not be gone on in."""
+    staging = beside(out, "partial")
+    with held(run, unless_known=True):
+        os.replace(run, staging)
+        try:
+            publish(staging, out)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _partial(out: Path, key: str) -> Path:
@@ -140,5 +152,5 @@ def _holder(lock: TextIO) -> str:
         held = json.loads(lock.read())
         since = datetime.fromisoformat(held["since"]).astimezone()
         return f"process {held['process']} on '{held['host']}', since {since:%Y-%m-%d %H:%M:%S},"
-    except ValueError:  # it has only just begun
+    except (ValueError, KeyError, TypeError):  # it has only just begun
         return "another process"

@@ -42,6 +42,7 @@ from pipeline.thresholds import Truth, write_thresholds
 from siamese.encoder import SiameseEncoder
 from siamese.errors import ArtifactError, SiameseError
 from siamese.folders import (
+    MANIFEST,
     OWN,
     Place,
     check_manifest,
@@ -332,7 +333,7 @@ def rewrite_report(place: Place) -> None:
         ArtifactError: the run is damaged; DataError: its records are gone.
     """
     with edited_folder(place, "run") as run:
-        manifest = check_manifest(run, "run")
+        manifest = read_json(run / MANIFEST)
         sources = [Records.open(each["path"], manifest["settings"]["id_column"]) for each in manifest["inputs"]]
         write_report(run, sources[0], sources[1] if len(sources) > 1 else None, _encoder_of(run, manifest["model"]))
         write_run_manifest(run, {name: each for name, each in manifest.items() if name not in OWN})

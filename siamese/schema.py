@@ -133,7 +133,7 @@ def as_table(records: Any) -> pa.Table:
     if hasattr(records, "columns") and hasattr(records, "index"):
         try:
             return pa.Table.from_pandas(records, preserve_index=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
             return pa.table({str(name): _loose_array(records[name].tolist()) for name in records.columns})
     if isinstance(records, Mapping):
         return _from_columns(records)
@@ -162,7 +162,7 @@ def _loose_array(values: Any) -> pa.Array | pa.ChunkedArray:
         return values
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         texts = [None if value is None else str(value) for value in values]
         holes = ("nan", "NaT", "<NA>")  # how pandas's missing values print, which are no strings
         missing = [text in holes and not isinstance(value, str) for text, value in zip(texts, values, strict=True)]
