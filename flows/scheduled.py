@@ -5,10 +5,12 @@ from typing import Any, Literal
 
 from prefect import Flow, flow
 
+from flows.runners import RESULTS
+
 FlowName = Literal["train", "index", "dedupe", "link"]
 
 
-@flow
+@flow(**RESULTS)
 def scheduled(flow_name: FlowName, parameters: dict[str, Any], timeout_seconds: float | None = None) -> dict[str, Any]:
     """Run one of the flows.
 

@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from flows.embedded import ApiServer
 from flows.scheduled import FlowName, flow_of, scheduled
-from siamese.errors import SettingsError
+from siamese.errors import SettingsError, reason
 from siamese.settings import explain
 
 
@@ -97,11 +97,15 @@ class ServeConfig(BaseSettings):
             SettingsError: it cannot be read, or does not do; every job is checked against its flow here and not at night.
         """
         try:
-            return cls(**tomllib.loads(path.read_text(encoding="utf-8")))
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            for name in content:
+                if name.startswith("_"):  # an option of pydantic's own
+                    raise SettingsError(f"'{path}': there is no setting '{name}'")
+            return cls(**content)
         except ValidationError as error:
             raise SettingsError(f"'{path}': {explain(error)}") from error
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(f"cannot read the config '{path}': {error}") from error
+        except (OSError, ValueError, RecursionError) as error:  # of the file, or of what the environment holds
+            raise SettingsError(f"cannot read the config '{path}': {reason(error)}") from error
 
 
 def serve_jobs(config: ServeConfig) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from prefect import flow
 
 from flows.jobs import Job
-from flows.runners import local_runner
+from flows.runners import RESULTS, local_runner
 from pipeline import stages
 from pipeline.decision import Threshold
 from pipeline.rules import GoldenRules
@@ -15,7 +15,7 @@ from siamese.errors import ArtifactError
 from siamese.folders import read_json
 
 
-@flow(task_runner=local_runner())
+@flow(task_runner=local_runner(), **RESULTS)
 def update(run: str, records: str, out: str, *, model: str | None = None, truth: str | None = None) -> dict[str, Any]:
     """Find the duplicates of a corpus as it is now, from a run over it as it was; gives the summary that is also in ``summary.json``.
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from siamese.errors import DataError, OutputError, SettingsError
+from siamese.errors import DataError, OutputError, SettingsError, reason
 
 
 def query(
@@ -32,9 +32,9 @@ def query(
     if record is not None:
         try:
             queries = json.loads(record)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(
-                f'--json is not JSON ({error}): expected a record such as \'{{"title": "..."}}\''
+                f'--json is not JSON ({reason(error)}): expected a record such as \'{{"title": "..."}}\''
             ) from error
         if queries in ({}, []):
             raise DataError(
@@ -46,10 +46,15 @@ def query(
             raise DataError(
                 f"--json holds a {type(queries).__name__}: expected an object with the record's fields, or a list of them"
             )
+    import pyarrow as pa
+
     from flows import show
     from pipeline.matcher import Matcher
     from pipeline.records import read_table
+    from pipeline.tables import write_table
 
+    if out is not None and not out.parent.is_dir():
+        raise OutputError(f"cannot write '{out}': there is no folder '{out.parent}'")
     if file is not None:
         queries = read_table(file)
     matcher = Matcher.load(index, model)
@@ -57,10 +62,6 @@ def query(
     if format == "json":
         print(found.to_json(orient="records", force_ascii=False))
     elif out is not None:
-        if not out.parent.is_dir():
-            raise OutputError(f"cannot write '{out}': there is no folder '{out.parent}'")
-        beside = out.with_name(f".{out.name}.partial")
-        found.to_parquet(beside, index=False)
-        beside.replace(out)
+        write_table(pa.Table.from_pandas(found, preserve_index=False), out)
     else:
         show.neighbours(found)
