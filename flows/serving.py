@@ -1,5 +1,6 @@
 """Serving: jobs of a config, each run by Prefect on its schedule, until the process is stopped."""
 
+import logging
 import socket
 import tomllib
 from collections.abc import Iterator
@@ -42,7 +43,8 @@ class Job(BaseModel):
             if parameter.default is parameter.empty and name not in self.parameters:
                 raise ValueError(f"the flow {self.flow} needs the parameter '{name}'")
         try:
-            flow_of(self.flow).validate_parameters(self.parameters)
+            with _unsaid("prefect.flows"):  # it would log the parameters, whatever is in them
+                flow_of(self.flow).validate_parameters(self.parameters)
         except ParameterTypeError as error:
             raise ValueError(
                 f"a parameter does not fit the flow {self.flow}: {' '.join(str(error).split())}"
@@ -52,6 +54,16 @@ class Job(BaseModel):
     @property
     def schedule(self) -> CronSchedule:
         return CronSchedule(cron=self.cron, timezone=self.timezone)
+
+
+@contextmanager
+def _unsaid(name: str) -> Iterator[None]:
+    log = logging.getLogger(name)
+    was, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = was
 
 
 class ServeConfig(BaseSettings):

@@ -52,7 +52,7 @@ class LabelledPairs:
         has_labels, has_split = "label" in frame.columns, "split" in frame.columns
         columns = {name: frame[name] for name in ("left_id", "right_id")}
         label = frame["label"] if has_labels else pd.Series(1, index=frame.index)
-        known = label.map(label_of)
+        known = pd.Series([label_of(each) for each in label], index=label.index, dtype=float)
         sure = known.notna() | True
         if "unsure" in frame.columns:
             unsure = frame["unsure"].map(label_of).where(frame["unsure"].notna(), 0.0)

@@ -1,6 +1,7 @@
 """Patching: a corpus as it is now, from the corpus as it was and what was added, edited and deleted since."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def patch_records(records: Records, delta: Records | None, deleted: Records | No
     except OSError as error:
         raise OutputError(f"cannot write '{out}': {error.strerror or error}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
     return patch.counts
 
 

@@ -177,7 +177,18 @@ def read_batches(filesystem: Filesystem, file: str, columns: list[str] | None = 
     with _whole(file), _opened(filesystem, file) as stream:
         for table in reader(stream, columns):
             check_names(table.column_names, file)
+            table = _without_views(table)
             yield table if columns is None else pa.table({name: _column(table, name) for name in columns})
+
+
+def _without_views(table: pa.Table) -> pa.Table:
+    """Columns of string views, for which Arrow lacks most functions, as text."""
+    for number, field in enumerate(table.schema):
+        if pa.types.is_string_view(field.type):
+            table = table.set_column(number, field.name, table[number].cast(pa.large_string()))
+        elif pa.types.is_binary_view(field.type):
+            table = table.set_column(number, field.name, table[number].cast(pa.large_binary()))
+    return table
 
 
 @contextmanager

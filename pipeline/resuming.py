@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from siamese.errors import OutputError
-from siamese.folders import Place, library_versions, new_folder, place_of, read_json, write_json, writing
+from siamese.folders import Place, check_writable, library_versions, new_folder, place_of, read_json, write_json, writing
 from siamese.manifest import FORMAT_VERSION
 from siamese.publishing import beside, held, publish
 from siamese.remote import is_url
@@ -67,6 +67,7 @@ def job_folder(out: Place, key: str) -> Iterator[tuple[Path, Path]]:
             (Path(place) / DONE).mkdir()
             yield run, Path(place)
         return
+    check_writable(out)
     out = place_of(out)
     folder = _partial(out, key)
     with writing(out), _locked(folder, out):
@@ -122,7 +123,9 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
     """
     while True:
         folder.mkdir(exist_ok=True)
-        with (folder / LOCK).open("a+", encoding="utf-8") as lock:
+        with _gone_if_useless(folder):
+            opened = (folder / LOCK).open("a+", encoding="utf-8")
+        with opened as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -130,11 +133,23 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
                     f"{_holder(lock)} is making '{out}': wait until it ends, or give --out another folder"
                 ) from None
             if is_at(lock, folder / LOCK):
-                lock.truncate(0)
-                here = {"process": os.getpid(), "host": platform.node(), "since": datetime.now(UTC).isoformat()}
-                print(json.dumps(here), file=lock, flush=True)
+                with _gone_if_useless(folder):
+                    lock.truncate(0)
+                    here = {"process": os.getpid(), "host": platform.node(), "since": datetime.now(UTC).isoformat()}
+                    print(json.dumps(here), file=lock, flush=True)
                 yield
                 return
+
+
+@contextmanager
+def _gone_if_useless(folder: Path) -> Iterator[None]:
+    """Where a lock cannot be written, for the disk is full, no folder is left that holds nothing else."""
+    try:
+        yield
+    except OSError:
+        if not (folder / RUN).is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def is_at(file: TextIO, path: Path) -> bool:

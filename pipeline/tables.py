@@ -1,5 +1,6 @@
 """Tables: small results, written as one Parquet or CSV file, whole or not at all."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,4 +43,5 @@ def write_table(table: pa.Table, path: Path) -> None:
     except OSError as error:
         raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)

@@ -97,10 +97,16 @@ def writing(out: Place) -> Iterator[None]:
     """
     try:
         yield
+    except shutil.Error as error:  # of a tree that was copied: a list of what went wrong
+        raise _no_room(out, str(error.args[0][0][2])) from error
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise OutputError(f"cannot write '{out}' ({os.strerror(error.errno)}): make room, or give another place") from error
+        raise _no_room(out, os.strerror(error.errno)) from error
+
+
+def _no_room(place: Place, why: str) -> OutputError:
+    return OutputError(f"cannot write '{place}' ({why}): make room, or give another place")
 
 
 @contextmanager
@@ -113,7 +119,7 @@ def written(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise OutputError(f"cannot write '{path}' ({reason(error)}): make room, or give another place") from error
+        raise _no_room(path, reason(error)) from error
 
 
 @contextmanager

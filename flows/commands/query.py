@@ -30,22 +30,7 @@ def query(
         raise SettingsError("--format parquet and --out FILE go together")
     queries: Any
     if record is not None:
-        try:
-            queries = json.loads(record)
-        except (ValueError, RecursionError) as error:
-            raise DataError(
-                f'--json is not JSON ({reason(error)}): expected a record such as \'{{"title": "..."}}\''
-            ) from error
-        if queries in ({}, []):
-            raise DataError(
-                f'--json holds {record}, which asks nothing: expected a record such as \'{{"title": "..."}}\''
-            )
-        if not (
-            isinstance(queries, dict) or (isinstance(queries, list) and all(isinstance(one, dict) for one in queries))
-        ):
-            raise DataError(
-                f"--json holds a {type(queries).__name__}: expected an object with the record's fields, or a list of them"
-            )
+        queries = parsed(record)
     import pyarrow as pa
 
     from flows import show
@@ -65,3 +50,24 @@ def query(
         write_table(pa.Table.from_pandas(found, preserve_index=False), out)
     else:
         show.neighbours(found)
+
+
+def parsed(said: str) -> dict[str, Any] | list[dict[str, Any]]:
+    """The record, or records, of ``--json``.
+
+    Raises:
+        DataError: it holds none.
+    """
+    try:
+        queries = json.loads(said)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f'--json is not JSON ({reason(error)}): expected a record such as \'{{"title": "..."}}\''
+        ) from error
+    if queries in ({}, []):
+        raise DataError(f'--json holds {said}, which asks nothing: expected a record such as \'{{"title": "..."}}\'')
+    if isinstance(queries, dict) or (isinstance(queries, list) and all(isinstance(one, dict) for one in queries)):
+        return queries
+    raise DataError(
+        f"--json holds a {type(queries).__name__}: expected an object with the record's fields, or a list of them"
+    )

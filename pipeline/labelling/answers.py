@@ -161,7 +161,7 @@ def _read(path: Path) -> pa.Table:
     if missing and table.num_rows:
         raise DataError(f"'{path}' has no column '{missing[0]}': a file of labels has left_id, right_id and label")
     label = table["label"].to_pandas() if "label" in table.column_names else pd.Series(dtype=float)
-    known = label.map(label_of)
+    known = pd.Series([label_of(each) for each in label], index=label.index, dtype=float)
     refuse_rows(known.isna() & label.notna(), str(path), "label", label, "1 (the same), 0 (not the same) or nothing")
     columns = {"label": pa.array(known.astype("Int8"), pa.int8())}
     for field in COLUMNS:
