@@ -129,47 +129,53 @@ def column(drawn: Random, rows: int) -> pa.Array:
     return drawn.choice(makers)()
 
 
-def file_of(drawn: Random, folder: Path, names: tuple[str, ...]) -> Path:
-    """A file of records or pairs in any format, more or less whole."""
+def file_of(drawn: Random, folder: Path, names: tuple[str, ...]) -> tuple[Path, list[Any] | None]:
+    """A file of records or pairs in any format, more or less whole; what its first column holds, where nothing was damaged."""
     kind = drawn.choice((".parquet", ".csv", ".csv", ".jsonl", ".jsonl", ".csv.gz", ".jsonl.gz", ".csv.bz2", ".csv.xz"))
-    content = {"p": _parquet, "c": _csv, "j": _json}[kind[1]](drawn, names)
+    whole, first = {"p": _parquet, "c": _csv, "j": _json}[kind[1]](drawn, names)
     pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}.get(Path(kind).suffix)
-    content = damaged(content, drawn)
+    content = damaged(whole, drawn)
     path = folder / f"fuzzed{kind}"
     path.write_bytes(damaged(pack(content), drawn) if pack else content)
-    return path
+    return path, first if content == whole and not pack else None
 
 
-def _parquet(drawn: Random, names: tuple[str, ...]) -> bytes:
+def _parquet(drawn: Random, names: tuple[str, ...]) -> tuple[bytes, list[Any] | None]:
     made = table(drawn, names)
     stream = io.BytesIO()
     try:
         pq.write_table(made, stream, compression=drawn.choice(("zstd", "none", "snappy")))
     except pa.ArrowException:  # a type that Parquet has not
-        pq.write_table(pa.table({name: [text(drawn)] for name in names}), stream)
-    return stream.getvalue()
+        made = pa.table({name: [text(drawn)] for name in names})
+        pq.write_table(made, stream)
+    return stream.getvalue(), made.column(0).to_pylist()
 
 
-def _csv(drawn: Random, names: tuple[str, ...]) -> bytes:
+def _csv(drawn: Random, names: tuple[str, ...]) -> tuple[bytes, list[Any] | None]:
     stream = io.StringIO()
     writer = csv.writer(stream, delimiter=drawn.choice(",,,,;\t"), lineterminator=drawn.choice(("\n", "\n", "\r\n", "\r")))
     head = [*names, *others(drawn, names)]
     writer.writerow(head)
+    first: list[Any] | None = []
     for row in range(drawn.randrange(12)):
         ragged = drawn.random() < 0.01
-        writer.writerow([good(name, row) if drawn.random() < 0.9 and name in names else text(drawn) for name in head[ragged:]])
-    return stream.getvalue().encode(drawn.choice(("utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1")), "replace")
+        values = [good(name, row) if drawn.random() < 0.9 and name in names else text(drawn) for name in head[ragged:]]
+        writer.writerow(values)
+        first.append(values[0])
+    encoding = drawn.choice(("utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1"))
+    return stream.getvalue().encode(encoding, "replace"), first if encoding.startswith("utf-8") else None
 
 
-def _json(drawn: Random, names: tuple[str, ...]) -> bytes:
-    lines = []
+def _json(drawn: Random, names: tuple[str, ...]) -> tuple[bytes, list[Any] | None]:
+    lines, first = [], []
     for row in range(drawn.randrange(12)):
         record = {name: good(name, row) if drawn.random() < 0.97 else value(drawn) for name in names}
         record |= {name: value(drawn) for name in others(drawn, names)}
         lines.append(json.dumps(record if drawn.random() < 0.99 else value(drawn), ensure_ascii=drawn.random() < 0.5))
+        first.append(record[names[0]])
     if drawn.random() < 0.05:
         lines.append(drawn.choice(('{"record_id": ' + "[" * 100_000, "1" * 5000, '{"record_id": "\\ud800"}', '{"record_id": NaN}')))
-    return "\n".join(lines).encode("utf-8", "surrogatepass")
+    return "\n".join(lines).encode("utf-8", "surrogatepass"), first if len(lines) == len(first) else None
 
 
 # What is asked of each kind of input
@@ -177,7 +183,7 @@ def _json(drawn: Random, names: tuple[str, ...]) -> bytes:
 
 def records(drawn: Random, folder: Path) -> None:
     """All readers of a corpus see the same records, as many and with ids as they are in the file."""
-    path = file_of(drawn, folder, ("record_id", "name"))
+    path, given = file_of(drawn, folder, ("record_id", "name"))
     opened = Records.open(str(path))
     ids = opened.ids()
     batches = list(opened.batches())
@@ -185,25 +191,27 @@ def records(drawn: Random, folder: Path) -> None:
     assert all(batch.column_names == list(opened.columns) for batch in batches)
     whole = pa.concat_tables(batches, promote_options="permissive") if len(batches) > 1 else batches[0]
     assert whole["record_id"].combine_chunks().equals(ids)
-    if path.suffix == ".parquet":
-        assert pq.read_metadata(path).num_rows == len(ids)
+    assert given is None or len(given) == len(ids)
+    if given is not None and all(isinstance(each, str) for each in given):
+        assert ids.to_pylist() == given
     schema = Schema.infer(whole, exclude=["record_id"])
     assert schema.select(whole).num_rows == len(ids)
     assert opened.take(ids.to_pylist()[:2])["record_id"].to_pylist() == ids.to_pylist()[:2]
 
 
 def pairs(drawn: Random, folder: Path) -> None:
-    path = file_of(drawn, folder, ("left_id", "right_id", "label"))
+    path, _ = file_of(drawn, folder, ("left_id", "right_id", "label"))
     frame = LabelledPairs.read(str(path)).frame
     assert frame["label"].isin((0, 1)).all() and (frame["left_id"] != "").all() and frame["left_id"].notna().all()
 
 
 def labels(drawn: Random, folder: Path) -> None:
     path = folder / "labels.parquet"
-    path.write_bytes(damaged(_parquet(drawn, ("left_id", "right_id", "label")), drawn))
-    before = path.read_bytes()
+    whole, given = _parquet(drawn, ("left_id", "right_id", "label"))
+    content = damaged(whole, drawn)
+    path.write_bytes(content)
     answers = AnswerFile(path).answers
-    assert len(answers) == pq.read_metadata(path).num_rows and path.read_bytes() == before
+    assert path.read_bytes() == content and (content != whole or len(answers) == len(given or ()))
 
 
 def toml(drawn: Random, content: Any) -> str:
