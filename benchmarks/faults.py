@@ -36,9 +36,6 @@ def main() -> None:
     print(text)
     if args.out:
         (args.out / "faults.md").write_text(HEAD + text)
-    for tally in tallies:
-        for line in tally.bad or ():
-            print(f"{tally.what}: {line}", file=sys.stderr)
     sys.exit(any(tally.bad for tally in tallies) or bool(strays()))
 
 

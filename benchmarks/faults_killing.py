@@ -16,8 +16,8 @@ from faults_world import DATED, ROOT, Tally, World, digest, files_of
 from siamese.errors import OutputError
 from tests.flows.forks import WARM, forks, of_session
 
-KILLS = {"dedupe": 12, "update": 10, "index": 12, "link": 6, "export": 14, "report": 14, "audit": 12, "patch": 14, "score": 8}
-PAIRS = {"dedupe": 4, "index": 4, "export": 6, "report": 6, "patch": 6, "update": 2}
+KILLS = {"dedupe": 9, "update": 6, "index": 8, "link": 4, "export": 10, "report": 8, "audit": 8, "patch": 10, "score": 5}
+PAIRS = {"dedupe": 3, "index": 3, "export": 4, "report": 4, "patch": 4, "update": 2}
 
 
 def arguments(world: World, name: str, out: Path) -> list[object]:

@@ -139,7 +139,7 @@ def export(world: World, folder: Path) -> str:
 
 def report(world: World, folder: Path) -> str:
     rewrite_report(folder)
-    return digest({**files_of(folder, {"manifest.json"}), **{}})
+    return digest(files_of(folder, {"manifest.json"}))
 
 
 def audit(world: World, folder: Path) -> str:
@@ -195,6 +195,7 @@ class Tally:
         wrong = wrong or after()
         if wrong:
             self.bad = [*(self.bad or []), f"{fault}: {wrong}"]
+            print(f"{self.what}: {fault}: {wrong}", file=sys.stderr, flush=True)
         elif refused:
             self.refused += 1
         else:
