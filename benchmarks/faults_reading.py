@@ -87,7 +87,10 @@ def other_version(world: World, folder: Path, file: str, kind: str, drawn: rando
     """A manifest that says a format version which is not ours."""
     path = folder / "manifest.json"
     text = path.read_text()
-    put(path, text.replace('"format_version": 2', f'"format_version": {drawn.choice((0, 1, 3, 99, "null", "[]"))}').encode())
+    put(
+        path,
+        text.replace('"format_version": 2', f'"format_version": {drawn.choice((0, 1, 3, 99, "null", "[]"))}').encode(),
+    )
 
 
 def add(world: World, folder: Path, file: str, kind: str, drawn: random.Random) -> None:
@@ -103,7 +106,9 @@ def add(world: World, folder: Path, file: str, kind: str, drawn: random.Random) 
 
 def link_away(world: World, folder: Path, file: str, kind: str, drawn: random.Random) -> None:
     """A symbolic link in the file's place: to the same content, to another's, or to nothing."""
-    target = drawn.choice((world.place / kind / file, world.place / OTHERS[kind] / file, Path("/nowhere"), Path("/dev")))
+    target = drawn.choice(
+        (world.place / kind / file, world.place / OTHERS[kind] / file, Path("/nowhere"), Path("/dev"))
+    )
     (folder / file).unlink()
     (folder / file).symlink_to(target)
 

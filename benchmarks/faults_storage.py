@@ -49,13 +49,17 @@ class Proxy:
                 return
             if self.drawn.random() < self.share:
                 if self.kind == "500":
-                    client.sendall(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                    client.sendall(
+                        b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                    )
                     return
                 if self.kind == "refused":
                     return
             with socket.create_connection(self.to, timeout=10) as server:
                 head, _, body = request.partition(b"\r\n\r\n")
-                lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"connection:")]
+                lines = [
+                    line for line in head.split(b"\r\n") if not line.lower().startswith((b"connection:", b"expect:"))
+                ]
                 server.sendall(b"\r\n".join([*lines, b"connection: close"]) + b"\r\n\r\n" + body)
                 answer = b"".join(iter(lambda: server.recv(65536), b""))
             head, _, body = answer.partition(b"\r\n\r\n")
@@ -129,7 +133,9 @@ def faults_of_storage(world: World, seed: int) -> list[Tally]:
         filesystem.put_file(str(world.records), f"{BUCKET}/records.parquet")
         known = {"model": encoder.fingerprint, "records": digest(Records.open(str(world.records)).ids().to_pylist())}
         for kind in ("500", "cut", "refused"):
-            tally = Tally(f"object storage, {kind}" + {"500": " answers", "cut": " connections", "refused": " connections"}[kind])
+            tally = Tally(
+                f"object storage, {kind}" + {"500": " answers", "cut": " connections", "refused": " connections"}[kind]
+            )
             for number in range(16):
                 shutil.rmtree(world.place / "cache", ignore_errors=True)
                 what = ("model", "index", "records", "save")[number % 4]

@@ -10,8 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pipeline.audit import draw_audit
 from pipeline.certificate import verify_run
@@ -28,6 +27,7 @@ from siamese.encoder import SiameseEncoder
 from siamese.errors import SiameseError
 from tests.flows.command import call
 
+ROOT = Path(__file__).parents[1]
 DATED = {"manifest.json", "summary.json", "report.html"}  # hold the time when they were made
 Use = Callable[["World", Path], str]
 

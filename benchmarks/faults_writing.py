@@ -1,4 +1,4 @@
-"""Faults where is written: a disk that is full at some point, one that may only be read, a clock that was set, links, names that lead elsewhere."""
+"""Faults of writing: a disk that is full at some point, one that may only be read, a clock that was set, links, names that lead away."""
 
 import random
 import shutil
@@ -135,7 +135,9 @@ def faults_of_writing(world: World, seed: int) -> list[Tally]:
     return [full, read_only, clocks(world, drawn, expected), *names(world, drawn)]
 
 
-def check(tally: Tally, fault: str, world: World, write: Writer, out: Path, expected: str, before: dict[str, str]) -> None:
+def check(
+    tally: Tally, fault: str, world: World, write: Writer, out: Path, expected: str, before: dict[str, str]
+) -> None:
     def act() -> str:
         write(world, out)
         return result(out)
@@ -215,7 +217,20 @@ def clocks(world: World, drawn: random.Random, expected: dict[str, str]) -> Tall
     return tally
 
 
-HOSTILE = ("../../outside", "/etc/outside", "..", "a/../../b", "a\0b", "con:", "-rf", "$(touch outside)", "%2e%2e%2f", "\\\\host\\x", "<b>", "=1+1")
+HOSTILE = (
+    "../../outside",
+    "/etc/outside",
+    "..",
+    "a/../../b",
+    "a\0b",
+    "con:",
+    "-rf",
+    "$(touch outside)",
+    "%2e%2e%2f",
+    "\\\\host\\x",
+    "<b>",
+    "=1+1",
+)
 
 
 def names(world: World, drawn: random.Random) -> Iterator[Tally]:

@@ -1,7 +1,7 @@
 """Fuzzed inputs for readers, configs, rules and queries: a result that holds, or a refusal in one sentence.
 
-``python benchmarks/fuzz.py --inputs 12000`` takes them from a seed; ``--atheris SECONDS`` lets atheris (``pip install atheris``) look for inputs
-that reach new code, if it is installed.
+``python benchmarks/fuzz.py --inputs 12000`` takes them from a seed; ``--atheris SECONDS`` lets atheris (``pip install atheris``)
+look for inputs that reach new code.
 """
 
 import argparse
@@ -10,17 +10,25 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from random import Random
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from faults_world import Tally, World
+if "--atheris" in sys.argv:
+    import atheris
 
-from pipeline.matcher import Matcher
-from siamese.errors import SiameseError
-from tests import fuzzing
+    watched = atheris.instrument_imports(include=["siamese", "pipeline", "flows"])
+else:
+    watched = nullcontext()
+with watched:
+    from faults_world import Tally, World
+
+    from pipeline.matcher import Matcher
+    from siamese.errors import SiameseError
+    from tests import fuzzing
 
 Check = Callable[[Random, Path], None]
 
@@ -73,8 +81,6 @@ class Fed(Random):
 
 def with_atheris(seconds: int) -> None:
     """Until the time is over, or an input does what none may."""
-    import atheris
-
     logging.getLogger("siamese").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     place = Path(tempfile.mkdtemp(prefix="fuzz-"))
@@ -82,12 +88,9 @@ def with_atheris(seconds: int) -> None:
 
     def test_one(content: bytes) -> None:
         if content:
-            try:
+            with suppress(SiameseError):
                 found[content[0] % len(found)](Fed(content[1:]), place)
-            except SiameseError:
-                pass
 
-    atheris.instrument_all()
     atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-timeout=60"], test_one)
     atheris.Fuzz()
 
@@ -102,4 +105,8 @@ if __name__ == "__main__":
         with_atheris(args.atheris)
     else:
         for each in fuzz_all(args.inputs, args.seed):
-            print(f"{each.what}: {each.faults} inputs, {each.same} read, {each.refused} refused, {len(each.bad or ())} wrong", *(each.bad or ()), sep="\n  ")
+            print(
+                f"{each.what}: {each.faults} inputs, {each.same} read, {each.refused} refused, {len(each.bad or ())} wrong",
+                *(each.bad or ()),
+                sep="\n  ",
+            )

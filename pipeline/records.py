@@ -150,7 +150,9 @@ def as_ids(column: pa.ChunkedArray, path: str, name: str) -> pa.ChunkedArray:
     try:
         return column.cast(pa.large_string())
     except pa.ArrowException as error:
-        raise DataError(f"the column '{name}' of '{path}' holds {column.type}, which is no id: expected text") from error
+        raise DataError(
+            f"the column '{name}' of '{path}' holds {column.type}, which is no id: expected text"
+        ) from error
 
 
 def check_ids(ids: pa.Array, records: Records) -> None:

@@ -24,7 +24,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from siamese.errors import OutputError
-from siamese.folders import Place, check_writable, library_versions, new_folder, place_of, read_json, write_json, writing
+from siamese.folders import (
+    Place,
+    check_writable,
+    library_versions,
+    new_folder,
+    place_of,
+    read_json,
+    write_json,
+    writing,
+)
 from siamese.manifest import FORMAT_VERSION
 from siamese.publishing import beside, held, publish
 from siamese.remote import is_url

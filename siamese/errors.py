@@ -3,7 +3,6 @@
 The command line prints the sentence and exits 2. A sentence says what is wrong, where, what was expected and how to mend it.
 """
 
-
 from siamese.secrets import redacted
 
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 
 from siamese.errors import ArtifactError, OutputError, reason
 from siamese.manifest import AUDIT, FORMAT_VERSION, MANIFEST, SEAL, check_kind, fingerprint, is_ours, seal, sha256
-from siamese.publishing import beside, publish, staging_for, sweep
+from siamese.publishing import beside, publish, staged_file, staging_for, sweep
 from siamese.remote import RemoteFolder, is_url
 
 Place = str | os.PathLike[str]  # a path, or a URL that fsspec knows
@@ -201,19 +201,18 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OutputError: it cannot be written there.
     """
-    beside = path.with_name(f".{path.name}.partial")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        with staged_file(path) as staging:
+            staging.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
 
 
 def write_json(path: Path, content: Any) -> None:
     """JSON with a line break at its end, written beside and then renamed."""
-    beside = path.with_name(f".{path.name}.partial")
-    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    staging = beside(path, "partial")
+    staging.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(staging, path)
 
 
 def read_json(path: Path) -> Any:

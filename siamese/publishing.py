@@ -40,8 +40,27 @@ def staging_for(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def staged_file(path: Path) -> Iterator[Path]:
+    """The same for one file: an empty one to write into, which takes its place when the block ends."""
+    sweep(path)
+    while True:
+        staging = beside(path, "partial")
+        staging.touch(exist_ok=False)
+        with held(staging, unless_known=True) as is_ours:
+            if not is_ours:
+                continue
+            try:
+                yield staging
+                os.replace(staging, path)
+            finally:
+                with suppress(OSError):
+                    staging.unlink(missing_ok=True)
+            return
+
+
+@contextmanager
 def held(folder: Path, *, unless_known: bool) -> Iterator[bool]:
-    """Lock a folder; whether nobody else holds it and it is still there, ``unless_known`` on a filesystem without locks."""
+    """Lock a folder or a file; whether nobody else holds it and it is still there, ``unless_known`` on a filesystem without locks."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:
@@ -114,12 +133,14 @@ def sweep(out: Path) -> None:
     name = re.compile(rf"\.{re.escape(out.name)}\.[0-9a-f]{{8}}\.(partial|old|probe)")
     for path in list(out.parent.iterdir()):
         found = name.fullmatch(path.name)
-        if found is None or path.is_symlink() or not path.is_dir():
+        if found is None or path.is_symlink():
             continue
         with held(path, unless_known=False) as is_ours, suppress(OSError):
             if not is_ours:
                 continue
             if found[1] == "old" and not out.exists():
                 os.replace(path, out)
-            else:
+            elif path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()

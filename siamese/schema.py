@@ -125,7 +125,9 @@ def _text_of(records: pa.Table, name: str) -> pa.Array:
     try:
         return as_text(records[name])
     except pa.ArrowInvalid as error:
-        raise DataError(f"column '{name}' holds what is no text in UTF-8 ({reason(error)}): mend it, or ignore it in the schema") from error
+        raise DataError(
+            f"column '{name}' holds what is no text in UTF-8 ({reason(error)}): mend it, or ignore it in the schema"
+        ) from error
 
 
 def as_table(records: Any) -> pa.Table:

@@ -34,22 +34,49 @@ from pipeline.survivorship import check_rules
 from siamese.schema import Schema
 
 TEXTS = (
-    "", " ", "a", "0", "1", "-1", "007", "1e999", "nan", "NaN", "None", "null", "true", "café", "Kőszegák", "\u0000", "\ufeff", "\u202e", "🜨" * 3,
-    "a\tb", "a,b", 'a"b', "a'b", "line\nbreak", "\r", "\\", "=1+1", "../../x", "/etc/passwd", "é" * 5000, "x" * 70_000, "ß", "İ", "١٢٣", "\x1b[31m",
+    "", " ", "a", "0", "1", "-1", "007", "1e999", "nan", "NaN", "None", "null", "true", "café", "Kőszegák",
+    "\u0000", "\ufeff", "\u202e", "🜨" * 3,
+    "a\tb", "a,b", 'a"b', "a'b", "line\nbreak", "\r", "\\", "=1+1", "../../x", "/etc/passwd", "é" * 5000,
+    "x" * 70_000, "ß", "İ", "١٢٣", "\x1b[31m",
 )  # fmt: skip
-NAMES = ("record_id", "name", "city", "left_id", "right_id", "label", "split", "unsure", "weight", "", " ", "a,b", "é", "__index_level_0__", "x" * 300)
+NAMES = (
+    "record_id",
+    "name",
+    "city",
+    "left_id",
+    "right_id",
+    "label",
+    "split",
+    "unsure",
+    "weight",
+    "",
+    " ",
+    "a,b",
+    "é",
+    "__index_level_0__",
+    "x" * 300,
+)
 
 
 def text(drawn: Random) -> str:
     if drawn.random() < 0.6:
         return drawn.choice(TEXTS)
-    return "".join(chr(drawn.choice((drawn.randrange(32, 127), drawn.randrange(1, 0xD7FF)))) for _ in range(drawn.randrange(12)))
+    return "".join(
+        chr(drawn.choice((drawn.randrange(32, 127), drawn.randrange(1, 0xD7FF)))) for _ in range(drawn.randrange(12))
+    )
 
 
 def value(drawn: Random, deep: int = 2) -> Any:
     """Any value that JSON can hold."""
     kind = drawn.randrange(9 if deep else 6)
-    simple = (None, True, drawn.choice((0, 1, -1, 2**63, 2**70, -(10**25))), drawn.choice((0.5, 1e300, -0.0)), text(drawn), text(drawn))
+    simple = (
+        None,
+        True,
+        drawn.choice((0, 1, -1, 2**63, 2**70, -(10**25))),
+        drawn.choice((0.5, 1e300, -0.0)),
+        text(drawn),
+        text(drawn),
+    )
     if kind < 6:
         return simple[kind]
     if kind == 6:
@@ -79,7 +106,9 @@ def damaged(content: bytes, drawn: Random) -> bytes:
         elif kind == 1:
             del data[place : place + drawn.choice((1, 4, 50))]
         elif kind == 2:
-            data[place:place] = drawn.choice((b"\0", b"\xff", b'"', b"\n", b"\r", b",", b"{", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"PAR1"))
+            data[place:place] = drawn.choice(
+                (b"\0", b"\xff", b'"', b"\n", b"\r", b",", b"{", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"PAR1")
+            )
         elif kind == 3:
             data = data[:place]
         else:
@@ -122,7 +151,10 @@ def column(drawn: Random, rows: int) -> pa.Array:
         lambda: pa.array(some(lambda: drawn.randrange(86_400)), pa.time32("s")),
         lambda: pa.array(some(lambda: drawn.randbytes(3)), pa.binary()),
         lambda: pa.array(some(lambda: [text(drawn)]), pa.list_(pa.string())),
-        lambda: pa.array(some(lambda: {"a": drawn.randrange(9), "b": text(drawn)}), pa.struct([("a", pa.int32()), ("b", pa.string())])),
+        lambda: pa.array(
+            some(lambda: {"a": drawn.randrange(9), "b": text(drawn)}),
+            pa.struct([("a", pa.int32()), ("b", pa.string())]),
+        ),
         lambda: pa.array(some(lambda: [("k", 1)]), pa.map_(pa.string(), pa.int32())),
         lambda: pa.nulls(rows),
     )
@@ -153,7 +185,9 @@ def _parquet(drawn: Random, names: tuple[str, ...]) -> tuple[bytes, list[Any] | 
 
 def _csv(drawn: Random, names: tuple[str, ...]) -> tuple[bytes, list[Any] | None]:
     stream = io.StringIO()
-    writer = csv.writer(stream, delimiter=drawn.choice(",,,,;\t"), lineterminator=drawn.choice(("\n", "\n", "\r\n", "\r")))
+    writer = csv.writer(
+        stream, delimiter=drawn.choice(",,,,;\t"), lineterminator=drawn.choice(("\n", "\n", "\r\n", "\r"))
+    )
     head = [*names, *others(drawn, names)]
     writer.writerow(head)
     first: list[Any] | None = []
@@ -174,7 +208,11 @@ def _json(drawn: Random, names: tuple[str, ...]) -> tuple[bytes, list[Any] | Non
         lines.append(json.dumps(record if drawn.random() < 0.99 else value(drawn), ensure_ascii=drawn.random() < 0.5))
         first.append(record[names[0]])
     if drawn.random() < 0.05:
-        lines.append(drawn.choice(('{"record_id": ' + "[" * 100_000, "1" * 5000, '{"record_id": "\\ud800"}', '{"record_id": NaN}')))
+        lines.append(
+            drawn.choice(
+                ('{"record_id": ' + "[" * 100_000, "1" * 5000, '{"record_id": "\\ud800"}', '{"record_id": NaN}')
+            )
+        )
     return "\n".join(lines).encode("utf-8", "surrogatepass"), first if len(lines) == len(first) else None
 
 
@@ -236,7 +274,9 @@ GOOD_JOB = {
 GOOD_SERVE = {
     "port": 4200,
     "limit": 1,
-    "jobs": {"nightly": {"flow": "dedupe", "cron": "0 2 * * *", "parameters": {"model": "m", "records": "r", "out": "o"}}},
+    "jobs": {
+        "nightly": {"flow": "dedupe", "cron": "0 2 * * *", "parameters": {"model": "m", "records": "r", "out": "o"}}
+    },
 }
 
 
@@ -263,7 +303,11 @@ def _config_file(good: dict[str, Any], drawn: Random, path: Path) -> Path:
     written = json.dumps(content) if path.suffix == ".json" else toml(drawn, content)
     if drawn.random() < 0.03:
         written = "a = " + "[" * 100_000
-    path.write_bytes(damaged(written.encode("utf-8", "surrogatepass"), drawn) if drawn.random() < 0.3 else written.encode("utf-8", "surrogatepass"))
+    path.write_bytes(
+        damaged(written.encode("utf-8", "surrogatepass"), drawn)
+        if drawn.random() < 0.3
+        else written.encode("utf-8", "surrogatepass")
+    )
     return path
 
 
@@ -274,9 +318,20 @@ def job_config(drawn: Random, folder: Path) -> None:
 
 def serve_config(drawn: Random, folder: Path) -> None:
     path = _config_file(GOOD_SERVE, drawn, folder / "serve.toml")
-    names = ("SIAMESE_SERVE_PORT", "SIAMESE_SERVE_JOBS", "SIAMESE_SERVE_JOBS__NIGHTLY__CRON", "SIAMESE_SERVE_JOBS__NIGHTLY", "SIAMESE_SERVE_LIMIT")
-    chosen = {name: json.dumps(value(drawn)) if drawn.random() < 0.5 else text(drawn)[:100] for name in drawn.sample(names, drawn.choice((0, 0, 1, 2)))}
-    with patch.dict(os.environ, {name: each.replace("\0", "").encode("utf-8", "replace").decode() for name, each in chosen.items()}):
+    names = (
+        "SIAMESE_SERVE_PORT",
+        "SIAMESE_SERVE_JOBS",
+        "SIAMESE_SERVE_JOBS__NIGHTLY__CRON",
+        "SIAMESE_SERVE_JOBS__NIGHTLY",
+        "SIAMESE_SERVE_LIMIT",
+    )
+    chosen = {
+        name: json.dumps(value(drawn)) if drawn.random() < 0.5 else text(drawn)[:100]
+        for name in drawn.sample(names, drawn.choice((0, 0, 1, 2)))
+    }
+    with patch.dict(
+        os.environ, {name: each.replace("\0", "").encode("utf-8", "replace").decode() for name, each in chosen.items()}
+    ):
         read = ServeConfig.read(path)
     assert 0 <= read.port <= 65535 and read.jobs
 
@@ -285,7 +340,13 @@ def golden(drawn: Random, folder: Path) -> None:
     """Rules against a corpus."""
     path = folder / "records.csv"
     path.write_text("record_id,price,updated,shop\na,1,2020-01-01,crm\nb,2,2021-02-03,web\n")
-    good = {"default": "newest", "newest_by": "updated", "source": "shop", "source_priority": ["crm", "web"], "fields": {"price": "longest"}}
+    good = {
+        "default": "newest",
+        "newest_by": "updated",
+        "source": "shop",
+        "source_priority": ["crm", "web"],
+        "fields": {"price": "longest"},
+    }
     read = config.read(_config_file({"golden": good}, drawn, folder / "golden.json"))
     assert isinstance(read.golden, GoldenRules)
     check_rules(Records.open(str(path)), read.golden)
@@ -295,7 +356,9 @@ def query(drawn: Random, folder: Path, matcher: Any) -> None:
     """JSON of a query, to an index."""
     from flows.commands.query import parsed
 
-    asked: Any = {name: value(drawn) for name in drawn.sample(["name", "city", "street", "phone", "x"], drawn.randrange(5))}
+    asked: Any = {
+        name: value(drawn) for name in drawn.sample(["name", "city", "street", "phone", "x"], drawn.randrange(5))
+    }
     if drawn.random() < 0.3:
         asked = [asked, {"name": value(drawn)}]
     if drawn.random() < 0.1:
@@ -304,7 +367,9 @@ def query(drawn: Random, folder: Path, matcher: Any) -> None:
     said = damaged(said.encode(), drawn).decode("utf-8", "surrogateescape") if drawn.random() < 0.2 else said
     queries = parsed(said)
     found = matcher.nearest(queries, 3)
-    assert isinstance(found, pd.DataFrame) and len(found) <= 3 * (len(queries) if isinstance(queries, list) else max(1, len(found)))
+    assert isinstance(found, pd.DataFrame) and len(found) <= 3 * (
+        len(queries) if isinstance(queries, list) else max(1, len(found))
+    )
     assert found["distance"].between(0, 3).all() and found["probability"].between(0, 1).all()
 
 

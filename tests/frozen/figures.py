@@ -54,7 +54,11 @@ def _of_run(name: str) -> dict[str, Any]:
     assert call("export", name, "--out", f"{name}-sheets", "--json") == 0
     assert call("audit", name, "--out", f"{name}.csv", "--sample", 20, "--json") == 0
     counts = {key: summary[key] for key in ("pairs", "matches", "clusters")}
-    return {**counts, "flagged": verified["flagged"], "rows": {p.name: pq.read_metadata(p).num_rows for p in sorted(Path(name).glob("*.parquet"))}}
+    return {
+        **counts,
+        "flagged": verified["flagged"],
+        "rows": {p.name: pq.read_metadata(p).num_rows for p in sorted(Path(name).glob("*.parquet"))},
+    }
 
 
 def _of_update() -> dict[str, Any]:
@@ -62,7 +66,10 @@ def _of_update() -> dict[str, Any]:
     counts = read_json(Path("updated", "summary.json"))
     clusters = pq.read_table("updated/clusters.parquet", columns=["record_id", "cluster_id"]).to_pandas()
     groups = clusters.groupby("cluster_id")["record_id"].apply(sorted)
-    return {**{key: counts[key] for key in ("pairs", "matches", "clusters")}, "groups": sorted(each for each in groups if len(each) > 1)}
+    return {
+        **{key: counts[key] for key in ("pairs", "matches", "clusters")},
+        "groups": sorted(each for each in groups if len(each) > 1),
+    }
 
 
 def _round(numbers: Any) -> list[float]:

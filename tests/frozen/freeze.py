@@ -1,6 +1,7 @@
 """Freeze: small folders of the format that this version writes, and what they gave, as ``tests/frozen/FORMAT_VERSION/``.
 
-``python -m tests.frozen.freeze`` makes them, once for each format; after that they stay as they are, and every later version must read them.
+``python -m tests.frozen.freeze`` makes them, once for each format; after that they stay as they are, and every later version must
+read them.
 """
 
 import json

@@ -91,9 +91,9 @@ def test_the_key_follows_from_all_that_is_asked() -> None:
 
 def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     for fault in (OSError(errno.ENOSPC, "full"), shutil.Error([("a", "b", "[Errno 28] No space left on device")])):
-        with pytest.raises(OutputError, match=r"cannot write '.*/run' \(.*No space left.*\): make room"):
-            with job_folder(tmp_path / "run", KEY):
-                raise fault
+        said = pytest.raises(OutputError, match=r"cannot write '.*/run' \(.*No space left.*\): make room")
+        with said, job_folder(tmp_path / "run", KEY):
+            raise fault
         assert not names(tmp_path)
 
 
@@ -110,9 +110,9 @@ def test_a_lock_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatc
 def test_a_job_killed_while_it_takes_the_place_of_an_earlier_output(tmp_path: Path) -> None:
     """It is not gone on in: what lies there may be the earlier output."""
     (tmp_path / "run").mkdir()
-    killed = KILLED.replace("os.kill(", "publishing.shutil.rmtree = resuming.shutil.rmtree = lambda *_, **__: os.kill(").replace(
-        "import os, signal", "from siamese import publishing\nfrom pipeline import resuming\nimport os, signal"
-    )
+    killed = KILLED.replace(
+        "os.kill(", "publishing.shutil.rmtree = resuming.shutil.rmtree = lambda *_, **__: os.kill("
+    ).replace("import os, signal", "from siamese import publishing\nfrom pipeline import resuming\nimport os, signal")
     done = subprocess.run([sys.executable, "-c", killed, tmp_path / "run", KEY], cwd=Path(__file__).parents[2])
     assert done.returncode == -9
     assert names(tmp_path / "run") == {"half"}

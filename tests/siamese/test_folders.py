@@ -25,7 +25,7 @@ from siamese.folders import (
     write_text,
 )
 from siamese.manifest import SEAL, seal
-from siamese.publishing import sweep
+from siamese.publishing import staged_file, sweep
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -124,6 +124,20 @@ def test_what_a_killed_process_left_goes_and_what_another_writes_stays(tmp_path:
         (other / "b.txt").write_text("y")
     assert tree(tmp_path) == {}  # the last that ended wrote nothing
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_files_of_two_writers_are_not_mixed(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    (tmp_path / ".a.csv.0123abcd.partial").write_text("of a process that was killed")
+    with staged_file(path) as one, staged_file(path) as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert tree(tmp_path) == {"a.csv": b"one"}  # the last that ended
+    with suppress(KeyboardInterrupt), staged_file(path) as one:
+        one.write_text("half")
+        raise KeyboardInterrupt
+    assert tree(tmp_path) == {"a.csv": b"one"}
 
 
 def test_what_others_put_into_a_folder_of_ours_is_not_lost(tmp_path: Path) -> None:
