@@ -73,8 +73,8 @@ PARTS = {"reading": reading, "writing": writing, "killing": killing, "storage": 
 HEAD = """# Faults
 
 `python benchmarks/faults.py --out benchmarks/results` (`make faults`) injected these. *Right*: the same as without the fault (files
-byte for byte, but for times); *refused*: one sentence of the family of `siamese/errors.py`, and what was there before is there still; *wrong*: anything
-else, be it a wrong result, something lost or left over, or a traceback.
+byte for byte, but for times); *refused*: one sentence of the family of `siamese/errors.py`, and what was there before is there
+still; *wrong*: anything else, be it a wrong result, something lost or left over, or a traceback.
 
 """
 

@@ -295,6 +295,7 @@ def _parquet(stream: BinaryIO, columns: list[str] | None) -> Iterator[pa.Table]:
     if columns is not None:
         columns = [name for name in file.schema_arrow.names if name in columns]
     for batch in file.iter_batches(BATCH_RECORDS, columns=columns):
+        batch.validate(full=True)  # Arrow takes any bytes of a damaged file for text
         yield pa.Table.from_batches([batch])
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -234,7 +234,12 @@ OWN = frozenset({"format", "format_version", "created_at", "fingerprint", "files
 
 
 def write_manifest(
-    folder: Path, kind: str, content: dict[str, Any], *, unsigned: frozenset[str] = frozenset()
+    folder: Path,
+    kind: str,
+    content: dict[str, Any],
+    *,
+    unsigned: frozenset[str] = frozenset(),
+    names: Iterable[str] | None = None,
 ) -> dict[str, Any]:
     """Write the manifest of a folder whose other files are all in place.
 
@@ -242,9 +247,14 @@ def write_manifest(
         kind: "model", "index" or "run".
         content: what else the manifest says.
         unsigned: files that say nothing of what the folder does (metrics), left out of its fingerprint.
+        names: the files that are ours, where others may have put some there; all unless given.
     """
-    files = sorted(
-        path for path in folder.rglob("*") if path.is_file() and path not in (folder / MANIFEST, folder / AUDIT)
+    files = (
+        [folder / name for name in sorted(names)]
+        if names is not None
+        else sorted(
+            path for path in folder.rglob("*") if path.is_file() and path not in (folder / MANIFEST, folder / AUDIT)
+        )
     )
     digests = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
     manifest = {

@@ -134,8 +134,15 @@ def as_table(records: Any) -> pa.Table:
     """Records in any common form as an Arrow table: a Table, a DataFrame, a list of dicts, or a dict of columns.
 
     Raises:
-        DataError: the object is none of these.
+        DataError: the object is none of these, or holds what is no text (half a character).
     """
+    try:
+        return _as_table(records)
+    except UnicodeEncodeError as error:
+        raise DataError(f"the records hold what is no text in UTF-8 ({reason(error)}): mend it") from error
+
+
+def _as_table(records: Any) -> pa.Table:
     if isinstance(records, pa.Table):
         return records
     if isinstance(records, pa.RecordBatch):

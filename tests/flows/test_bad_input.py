@@ -205,6 +205,11 @@ def test_files_that_no_reader_can_read(
     refuse("dedupe", made.model, tmp_path / name, says=(says,))
 
 
+@pytest.mark.parametrize("said", ['{"name": "\\ud800"}', '{"\\udc00": "x", "name": "y"}', '{"name": "\udced"}'])
+def test_a_query_of_half_a_character(run: Run, made: Made, said: str) -> None:
+    assert_refused(run("query", made.index, "--json", said), "no text in UTF-8")
+
+
 def test_numbers_beyond_64_bits_and_views_of_text_are_read(tmp_path: Path) -> None:
     (tmp_path / "big.jsonl").write_text('{"record_id": "a", "n": 123456789012345678901234567890}\n')
     assert Records.open(str(tmp_path / "big.jsonl")).take(["a"])["n"].to_pylist() == ["123456789012345678901234567890"]

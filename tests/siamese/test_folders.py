@@ -150,6 +150,16 @@ def test_what_others_put_into_a_folder_of_ours_is_not_lost(tmp_path: Path) -> No
         make(tmp_path / "model")
 
 
+def test_a_manifest_written_again_claims_nothing_of_others(tmp_path: Path) -> None:
+    make(tmp_path / "model")
+    before = check_manifest(tmp_path / "model", "model")
+    (tmp_path / "model" / "judged.csv").write_text("years of work")
+    write_manifest(tmp_path / "model", "model", {}, names=before["files"])
+    assert check_manifest(tmp_path / "model", "model")["files"] == before["files"]
+    with pytest.raises(OutputError, match="judged.csv"):
+        make(tmp_path / "model")
+
+
 def test_a_link_is_written_through(tmp_path: Path) -> None:
     (tmp_path / "model").symlink_to("elsewhere")
     for text in ("one", "two"):
