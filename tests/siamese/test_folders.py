@@ -156,7 +156,7 @@ def test_a_manifest_written_again_claims_nothing_of_others(tmp_path: Path) -> No
     (tmp_path / "model" / "judged.csv").write_text("years of work")
     write_manifest(tmp_path / "model", "model", {}, names=before["files"])
     assert check_manifest(tmp_path / "model", "model")["files"] == before["files"]
-    with pytest.raises(OutputError, match="judged.csv"):
+    with pytest.raises(OutputError, match=r"judged\.csv"):
         make(tmp_path / "model")
 
 
