@@ -1,7 +1,7 @@
 """Speed and scale: peers and us in turn on corpora that are made here from a seed, at matched output, and the parts of it by themselves.
 
-``python benchmarks/speed.py SECTION ...`` with peers, growth, embedding, join, updates, startup, or several of them; each job has a process of its
-own. Prints Markdown; ``--out FOLDER`` writes it there with all figures as JSON and a plot of seconds against records.
+``python benchmarks/speed.py SECTION ...`` with peers, growth, embedding, join, updates, startup, or several of them; each job has a process
+of its own. Prints Markdown; ``--out FOLDER`` writes it there with all figures as JSON and a plot of seconds against records.
 """
 
 import argparse
