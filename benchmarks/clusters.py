@@ -129,7 +129,7 @@ def speed() -> str:
     from pipeline.bonds import Bonds
     from pipeline.components import components
     from pipeline.linkage import split_loose
-    from pipeline.spanning import Forest
+    from pipeline.paths import Paths
 
     titles = ["drawn pairs", "rows", "pairs", "components", "largest", "clusters", "parting, s", "paths, s"]
     lines = [titles, ["---"] * len(titles)]
@@ -138,9 +138,9 @@ def speed() -> str:
         bonds = Bonds(left, right, probability, probability >= 0.5)
         component = components(left[bonds.is_match], right[bonds.is_match], n)
         started = time.perf_counter()
-        group = split_loose(component, bonds)
+        group = split_loose(component, bonds, 0.5)
         parted = time.perf_counter()
-        Forest.of(bonds.within(group), np.unique(group, return_index=True)[1], n)
+        Paths.of(bonds.within(group), np.unique(group, return_index=True)[1], n)
         ended = time.perf_counter()
         counts = [n, len(left), component.max() + 1, np.bincount(component).max(), group.max() + 1]
         seconds = [f"{parted - started:.2f}", f"{ended - parted:.2f}"]
