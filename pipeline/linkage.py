@@ -12,7 +12,7 @@ LAID_OUT = range(65, 8_001)  # rows of a component whose pairs are laid out at o
 
 def split_loose(component: NDArray[np.int64], bonds: Bonds, least_mean: float) -> NDArray[np.int64]:
     """Part components by average linkage (Sokal and Michener 1958): two groups stay together while the mean probability over all pairs
-    between them is so much. A pair that is no candidate counts as 0. Components of any size, and any number of them.
+    between them is ``least_mean`` or more. A pair that is no candidate counts as 0. Components of any size, and any number of them.
 
     Args:
         component: (n,) of each row.
