@@ -189,7 +189,8 @@ def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_on
     group = components(left_rows[tied], right_rows[tied], sum(sizes))
     equal = float(encoder.calibration.probability(0.0, decision.imposite_weight))  # of records with the same content
     if right_corpus is None:  # across two corpora, pairs of one side are no candidates
-        reasons = Reasons.of(group, Bonds(left_rows, right_rows, judgement.probability, tied), equal)
+        bonds = Bonds(left_rows, right_rows, judgement.probability, tied)
+        reasons = Reasons.of(group, bonds, equal, decision.least_mean)
         reasons.save(work)
         group = reasons.group
         if threshold.is_free:  # else what was asked for is of pairs one by one
