@@ -24,12 +24,13 @@ from pipeline.candidates import Candidates
 from pipeline.certificate import Certificate
 from pipeline.clustering import cluster_records
 from pipeline.components import components
-from pipeline.decision import NEAR_MISS_BAND, Threshold
+from pipeline.decision import Threshold
 from pipeline.embedding import Corpus, read_corpus
 from pipeline.evaluation import evaluate_run, where_lost
 from pipeline.fields import Fields, fields_of
 from pipeline.identity import NEXT_ID, carry_ids
 from pipeline.index import IndexKind, VectorIndex
+from pipeline.indexing import MODEL, index_corpus
 from pipeline.matching import PairWriter
 from pipeline.reasons import Reasons
 from pipeline.records import Records
@@ -55,7 +56,6 @@ from siamese.prior import Histogram
 
 UNIQUE, SUMMARY = "unique.parquet", "summary.json"
 FACTS, GROUPS, IS_TRUE = "facts.json", "groups.npy", "is-true.npy"  # between stages only
-MODEL = "model"
 
 
 def load_encoder(model: Place) -> SiameseEncoder:
@@ -90,12 +90,7 @@ def embed_block(model: str, folder: Path, number: int) -> dict[str, Any]:
 
 def build_index(model: str, folder: Path, kind: str = "auto") -> dict[str, Any]:
     """The index of an embedded corpus, beside it."""
-    encoder = load_encoder(model)
-    radius = encoder.calibration.max_distance * encoder.margin * (1 + NEAR_MISS_BAND)
-    index = VectorIndex.build(
-        Corpus.open(folder, encoder.dim).embeddings, encoder.energy, kind=IndexKind(kind), radius=radius
-    )
-    index.save(folder)
+    index = index_corpus(load_encoder(model), folder, IndexKind(kind))
     write_json(folder / FACTS, index.describe())
     return index.describe()
 
