@@ -83,9 +83,7 @@ CHANGES = st.one_of(
 
 
 @settings(max_examples=60)
-@given(
-    size=st.sampled_from([1, 9, 60]), energy=st.sampled_from(list(Energy)), changes=st.lists(CHANGES, max_size=6)
-)
+@given(size=st.sampled_from([1, 9, 60]), energy=st.sampled_from(list(Energy)), changes=st.lists(CHANGES, max_size=6))
 def test_whatever_is_added_and_removed_the_results_are_those_of_an_index_made_again(size, energy, changes):
     said, live = base(size, energy)
     said, matcher = dict(said), Matcher(live)
@@ -189,7 +187,11 @@ def held() -> int:
     ("records", "error", "says"),
     [
         ([{"name": "x"}], DataError, "no column 'record_id', they have 'name': name the one that names a record"),
-        ([{"record_id": "n", "name": "x"}, {"record_id": " ", "name": "y"}], DataError, "record 2 .* empty 'record_id'"),
+        (
+            [{"record_id": "n", "name": "x"}, {"record_id": " ", "name": "y"}],
+            DataError,
+            "record 2 .* empty 'record_id'",
+        ),
         ([{"record_id": "n", "name": "x"}] * 3, DataError, "'n' occurs 3 times"),
         ([{"record_id": "n", "title": "x"}], SchemaError, "lack 'name'"),
         ([{"record_id": "r0", "name": "x"}, {"record_id": "n", "name": "x"}], DataError, "1 of 2 records .* 'r0'"),
