@@ -122,7 +122,7 @@ def test_removed_records_cost_no_others_their_place(kind):
 
 
 def test_each_query_is_answered_from_one_whole_state():
-    said, live = base(60, Energy.EUCLIDEAN)
+    _, live = base(60, Energy.EUCLIDEAN)
     matcher = Matcher(live)
     batch = {f"n{number}": f"a~0.0{number + 1}" for number in range(6)}
     before = matcher.nearest({"name": "a"}, 40)
