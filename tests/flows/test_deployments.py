@@ -1,0 +1,105 @@
+"""Deployments on a real Prefect server, with a worker that runs each job in a process of its own."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from flows.serving import Job
+from siamese.folders import check_manifest
+from tests.flows.command import Made
+from tests.flows.test_serving import wait_for
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "examples" / "prefect.yaml"
+
+
+def test_every_deployment_names_a_flow_and_its_parameters() -> None:
+    deployments = yaml.safe_load(FILE.read_text())["deployments"]
+    assert {each["name"] for each in deployments} == {"train", "index", "dedupe", "link", "update"}
+    for each in deployments:
+        asked = each["parameters"]
+        [schedule] = each["schedules"]
+        job = Job(
+            flow=asked["flow_name"],
+            parameters=asked["parameters"],
+            timeout_seconds=asked["timeout_seconds"],
+            **schedule,
+        )
+        assert each["name"] == job.flow and job.flow in each["tags"]
+
+
+@contextmanager
+def started(log: Path, environment: dict[str, str], *command: str) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT, cwd=log.parent)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.mark.slow
+def test_a_cron_fires_on_a_server_and_a_process_worker_does_the_job(made: Made, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "model").symlink_to(made.model)
+    (data / "records.parquet").symlink_to(made.records)
+    environment = os.environ | {
+        "PREFECT_HOME": str(tmp_path / "home"),
+        "PREFECT_API_URL": url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PYTHONPATH": str(ROOT),
+        "SIAMESE_DATA": str(data),
+    }
+    file = tmp_path / "prefect.yaml"
+    file.write_text(FILE.read_text().replace('"0 1 * * *"', '"* * * * * */5"'))
+    prefect = (sys.executable, "-m", "prefect")
+
+    def call(*words: str) -> None:
+        done = subprocess.run([*prefect, *words], env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    server = (*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port))
+    with started(tmp_path / "server.log", environment, *server):
+        wait_for(lambda: is_well(url))
+        call("work-pool", "create", "siamese", "--type", "process")
+        call("--no-prompt", "deploy", "--all", "--prefect-file", str(file))
+        pool = httpx.get(f"{url}/work_pools/siamese").json()
+        assert pool["type"] == "process"
+        deployed = httpx.post(f"{url}/deployments/filter", json={}).json()
+        assert {each["name"] for each in deployed} == {"train", "index", "dedupe", "link", "update"}
+        with started(tmp_path / "worker.log", environment, *prefect, "worker", "start", "--pool", "siamese"):
+            completed = {
+                "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}, "tags": {"all_": ["siamese", "index"]}}
+            }
+            runs = wait_for(lambda: httpx.post(f"{url}/flow_runs/filter", json=completed).json())
+            assert runs[0]["auto_scheduled"] and runs[0]["work_pool_name"] == "siamese"
+            assert runs[0]["parameters"]["flow_name"] == "index"
+            check_manifest(data / "index", "index")
+            [worker] = httpx.post(f"{url}/work_pools/siamese/workers/filter", json={}).json()
+            assert worker["status"] == "ONLINE"
+
+
+def is_well(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health").status_code == 200
+    except httpx.TransportError:
+        return False
