@@ -118,6 +118,12 @@ class Live:
         return len(self.corpus.ids) - len(self.gone) + len(self.added)
 
     @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Of all records, ascending."""
+        n = len(self.corpus.ids)
+        return np.concatenate([np.setdiff1d(np.arange(n), self.gone), n + np.arange(len(self.added))])
+
+    @property
     def first(self) -> int:
         """The first row of those added."""
         return len(self.corpus.embeddings.shards) * SHARD_ROWS

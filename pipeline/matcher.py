@@ -22,6 +22,7 @@ from pipeline.live import Live
 from pipeline.queries import as_records, as_texts, with_ids
 from pipeline.saving import save_index
 from pipeline.scoring import score_rows
+from pipeline.vectors import write_vectors
 from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError, SettingsError, SiameseError
 from siamese.explaining import LESSONS, WORDS, explain_pairs
@@ -190,6 +191,20 @@ class Matcher:
             if self._mark is not None and not is_url(out) and Path(out).resolve() == _resolved(self._place):
                 mark = _mark(out)
                 self._live, self._mark = Live.open(out, self._model), mark
+
+    def export(self, path: str | Path) -> int:
+        """Write ``record_id`` and ``embedding`` of all records that say anything to a Parquet file, for other stores of vectors.
+
+        Args:
+            path: ends in .parquet.
+
+        Returns:
+            How many there are.
+
+        Raises:
+            SettingsError, OutputError: it cannot be written there.
+        """
+        return write_vectors(self.live, Path(path))
 
     def nearest(self, records: Any, k: int = 5) -> pd.DataFrame:
         """The k nearest records of the corpus for each query, nearest first; of those equally far, the first in the corpus.

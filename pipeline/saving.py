@@ -27,8 +27,7 @@ def save_index(live: Live, out: Place) -> None:
         raise OutputError(
             f"'{out}' is a link: expected a folder to make; save to a new one, and let the link name that"
         )
-    n = len(live.corpus.ids)
-    numbers = np.concatenate([np.setdiff1d(np.arange(n), live.gone), n + np.arange(len(live.added))])
+    numbers = live.numbers
     rows = live.rows_of(numbers)
     kept = np.unique(rows[rows >= 0])
     if len(kept) == 0:

@@ -6,13 +6,15 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.matcher import Matcher
 from siamese.encoder import SiameseEncoder
-from siamese.errors import ArtifactError, DataError, OutputError
+from siamese.errors import ArtifactError, DataError, OutputError, SettingsError
 from siamese.folders import check_manifest
 from tests.flows.command import Made, call
 
@@ -67,6 +69,25 @@ def test_what_is_saved_gives_the_same_again(changed, records, tmp_path: Path) ->
     assert (manifest["model"], manifest["inputs"]) == (base["model"], base["inputs"])
     saved.save(tmp_path / "again")
     assert check_manifest(tmp_path / "again", "index")["fingerprint"] == manifest["fingerprint"]
+
+
+def test_embeddings_for_other_stores(changed, records, tmp_path: Path) -> None:
+    matcher, _ = changed
+    count = matcher.export(tmp_path / "vectors.parquet")
+    table = pq.read_table(tmp_path / "vectors.parquet")
+    ids = table["record_id"].to_pylist()
+    assert table.schema.field("embedding").type == pa.list_(pa.float32(), matcher.encoder.dim)
+    assert count == len(ids) == len(set(ids)) == len(matcher) == 310 and "new-3" in ids
+    vectors = table["embedding"].combine_chunks().flatten().to_numpy().reshape(count, -1)
+    asked = records.iloc[[7]]
+    found = matcher.nearest(asked, 5)
+    apart = np.linalg.norm(vectors - matcher.encoder.encode(asked), axis=1)
+    assert [ids[place] for place in np.argsort(apart, kind="stable")[:5]] == found["record_id"].tolist()
+    with pytest.raises(SettingsError, match="parquet"):
+        matcher.export(tmp_path / "vectors.npy")
+    with pytest.raises(OutputError, match="no folder"):
+        matcher.export(tmp_path / "no" / "vectors.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["vectors.parquet"]
 
 
 def test_saved_where_it_was_opened_it_goes_on_from_there(made: Made, records, tmp_path: Path) -> None:
