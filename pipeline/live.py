@@ -22,9 +22,9 @@ from pipeline.decision import Decision, Threshold
 from pipeline.embedding import Corpus, Embeddings
 from pipeline.index import NO_ROWS, NOTHING, Found, VectorIndex, among, joined
 from pipeline.judging import Judge
+from pipeline.opening import open_index
 from pipeline.queries import as_texts
 from pipeline.search import Scope, search_exactly
-from pipeline.stages import open_index
 from siamese.distances import Energy
 from siamese.encoder import SiameseEncoder
 from siamese.folders import Place, read_json

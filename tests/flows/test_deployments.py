@@ -1,11 +1,14 @@
 """Deployments on a real Prefect server, with a worker that runs each job in a process of its own."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -51,8 +54,31 @@ def started(log: Path, environment: dict[str, str], *command: str) -> Iterator[s
                 process.wait()
 
 
+@pytest.fixture
+def hook() -> Iterator[tuple[str, list[bytes]]]:
+    """A webhook on this machine, and what it was told."""
+    told: list[bytes] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/", told
+        server.shutdown()
+
+
 @pytest.mark.slow
-def test_a_cron_fires_on_a_server_and_a_process_worker_does_the_job(made: Made, tmp_path: Path) -> None:
+def test_a_cron_fires_on_a_server_and_a_process_worker_does_the_job(
+    made: Made, tmp_path: Path, hook: tuple[str, list[bytes]]
+) -> None:
+    webhook, told_of = hook
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -70,7 +96,8 @@ def test_a_cron_fires_on_a_server_and_a_process_worker_does_the_job(made: Made, 
         "SIAMESE_DATA": str(data),
     }
     file = tmp_path / "prefect.yaml"
-    file.write_text(FILE.read_text().replace('"0 1 * * *"', '"* * * * * */5"'))
+    often = FILE.read_text().replace('"0 1 * * *"', '"* * * * * */5"')  # index; and link, whose table is not there
+    file.write_text(often.replace('"0 5 1 * *"', '"* * * * * */20"'))
     prefect = (sys.executable, "-m", "prefect")
 
     def call(*words: str) -> None:
@@ -82,6 +109,7 @@ def test_a_cron_fires_on_a_server_and_a_process_worker_does_the_job(made: Made, 
         wait_for(lambda: is_well(url))
         call("work-pool", "create", "siamese", "--type", "process")
         call("--no-prompt", "deploy", "--all", "--prefect-file", str(file))
+        subprocess.run([sys.executable, ROOT / "examples" / "notify.py", webhook], env=environment, check=True)
         pool = httpx.get(f"{url}/work_pools/siamese").json()
         assert pool["type"] == "process"
         deployed = httpx.post(f"{url}/deployments/filter", json={}).json()
@@ -96,6 +124,8 @@ def test_a_cron_fires_on_a_server_and_a_process_worker_does_the_job(made: Made, 
             check_manifest(data / "index", "index")
             [worker] = httpx.post(f"{url}/work_pools/siamese/workers/filter", json={}).json()
             assert worker["status"] == "ONLINE"
+            told = json.loads(wait_for(lambda: told_of))["text"]
+            assert told.startswith("siamese: ") and "Failed" in told and "partner.parquet" in told
 
 
 def is_well(url: str) -> bool:
