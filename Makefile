@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint typecheck bench bench-accuracy bench-clusters bench-few-labels bench-labelling bench-peers bench-queries bench-speed clean
+.PHONY: demo test test-slow lint typecheck walk-through bench bench-accuracy bench-clusters bench-few-labels bench-labelling bench-peers bench-queries bench-speed clean
 
 demo: .venv/installed ## the whole job on data made from a seed
 	$(BIN)/siamese demo
@@ -11,6 +11,10 @@ test: .venv/installed-test lint typecheck
 
 test-slow: .venv/installed-test ## what takes long: whole runs on the public benchmarks, in a browser
 	$(BIN)/python -m pytest -m slow
+
+walk-through: .venv/installed-test ## a public corpus from no labels to a deduplicated one: 100 answers on the page, in a browser
+	rm -rf walk-through
+	$(BIN)/python benchmarks/walk_through.py --out walk-through
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
@@ -58,4 +62,4 @@ bench-speed: .venv/installed-bench ## speed and scale beside peers, up to a mill
 	touch $@
 
 clean:
-	rm -rf .venv demo build *.egg-info
+	rm -rf .venv demo walk-through build *.egg-info

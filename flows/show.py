@@ -29,7 +29,7 @@ def trained(result: dict[str, Any]) -> None:
     towers = len(result["training"]["best_epochs"])
     ordered = f"{precision['untrained']:.3f} before training, {precision['distance']:.3f} after"
     rows = [
-        ("trained on", f"{result['train']['pairs']:,} pairs, {result['train']['matches']:,} of them genuine"),
+        ("trained on", f"{result['learned']['pairs']:,} pairs, {result['learned']['matches']:,} of them genuine"),
         ("towers", f"{towers}, {len(result['training']['history']) - towers} epochs in all"),
         (
             "average precision on valid",
