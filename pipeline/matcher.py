@@ -95,6 +95,8 @@ class Matcher:
 
     def _follow(self, mark: Mark) -> None:
         """Take what the place holds now."""
+        if mark == self._mark:  # another thread was faster
+            return
         assert self._place is not None
         try:
             other = Live.open(_resolved(self._place), self._model)

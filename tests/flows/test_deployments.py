@@ -22,6 +22,7 @@ from tests.flows.test_serving import wait_for
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "examples" / "prefect.yaml"
+CLIENT = httpx.Client(timeout=60)  # a busy machine answers late
 
 
 def test_every_deployment_names_a_flow_and_its_parameters() -> None:
@@ -112,33 +113,33 @@ def test_a_cron_fires_on_a_server_and_a_process_worker_does_the_job(
         fail(url)
         told = json.loads(wait_for(lambda: told_of)[0])["text"]
         assert told == "siamese: nightly Failed\nthere is no 'partner.parquet'"
-        pool = httpx.get(f"{url}/work_pools/siamese").json()
+        pool = CLIENT.get(f"{url}/work_pools/siamese").json()
         assert pool["type"] == "process"
-        deployed = httpx.post(f"{url}/deployments/filter", json={}).json()
+        deployed = CLIENT.post(f"{url}/deployments/filter", json={}).json()
         assert {each["name"] for each in deployed} == {"train", "index", "dedupe", "link", "update"}
         with started(tmp_path / "worker.log", environment, *prefect, "worker", "start", "--pool", "siamese"):
             completed = {
                 "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}, "tags": {"all_": ["siamese", "index"]}}
             }
-            runs = wait_for(lambda: httpx.post(f"{url}/flow_runs/filter", json=completed).json())
+            runs = wait_for(lambda: CLIENT.post(f"{url}/flow_runs/filter", json=completed).json())
             assert runs[0]["auto_scheduled"] and runs[0]["work_pool_name"] == "siamese"
             assert runs[0]["parameters"]["flow_name"] == "index"
             check_manifest(data / "index", "index")
-            [worker] = httpx.post(f"{url}/work_pools/siamese/workers/filter", json={}).json()
+            [worker] = CLIENT.post(f"{url}/work_pools/siamese/workers/filter", json={}).json()
             assert worker["status"] == "ONLINE"
 
 
 def fail(url: str) -> None:
     """A run with our tag that failed, as far as the server knows."""
-    flow = httpx.post(f"{url}/flows/", json={"name": "scheduled"}).json()
+    flow = CLIENT.post(f"{url}/flows/", json={"name": "scheduled"}).json()
     asked = {"flow_id": flow["id"], "name": "nightly", "tags": ["siamese"], "state": {"type": "PENDING"}}
-    run = httpx.post(f"{url}/flow_runs/", json=asked).json()
+    run = CLIENT.post(f"{url}/flow_runs/", json=asked).json()
     failed = {"type": "FAILED", "name": "Failed", "message": "there is no 'partner.parquet'"}
-    httpx.post(f"{url}/flow_runs/{run['id']}/set_state", json={"state": failed, "force": True}).raise_for_status()
+    CLIENT.post(f"{url}/flow_runs/{run['id']}/set_state", json={"state": failed, "force": True}).raise_for_status()
 
 
 def is_well(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health").status_code == 200
+        return CLIENT.get(f"{url}/health").status_code == 200
     except httpx.TransportError:
         return False
