@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint typecheck walk-through bench bench-accuracy bench-clusters bench-few-labels bench-labelling bench-peers bench-speed clean
+.PHONY: demo test test-slow lint typecheck walk-through bench bench-accuracy bench-clusters bench-few-labels bench-labelling bench-peers bench-queries bench-speed clean
 
 demo: .venv/installed ## the whole job on data made from a seed
 	$(BIN)/siamese demo
@@ -41,6 +41,9 @@ bench-labelling: .venv/installed-bench ## F1 against the number of answers: an h
 
 bench-peers: .venv/installed-bench ## Splink on whole tables: five minutes on two cores
 	$(BIN)/python benchmarks/peers.py --out benchmarks/results
+
+bench-queries: .venv/installed-bench ## one record, a batch and a whole process against 100,000 records
+	$(BIN)/python benchmarks/queries.py --out benchmarks/results
 
 bench-speed: .venv/installed-bench ## speed and scale beside peers, up to a million records: hours
 	$(BIN)/python benchmarks/speed.py peers growth embedding join startup --million --out benchmarks/results

@@ -8,6 +8,7 @@ from prefect import Task, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.futures import wait
 
+from flows.retrying import is_storage_fault
 from pipeline import stages
 from pipeline.decision import Threshold
 from pipeline.records import Records
@@ -18,11 +19,8 @@ from pipeline.thresholds import read_thresholds
 
 
 def _storage_fault(_task: Any, _run: Any, state: Any) -> bool:
-    """Whether to try again: storage may come back, a user's mistake does not mend itself."""
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, ConnectionError | TimeoutError) or isinstance(
-        error.__cause__, ConnectionError | TimeoutError
-    )
+    """Whether to try again."""
+    return is_storage_fault(state.result(raise_on_failure=False))
 
 
 _RETRIES: dict[str, Any] = {"retries": 2, "retry_delay_seconds": [2, 10], "retry_condition_fn": _storage_fault}
