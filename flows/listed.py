@@ -26,6 +26,8 @@ def show(result: dict[str, Any]) -> None:
     for run in result["runs"]:
         if run["fault"] is not None:
             _console().print(run["fault"], markup=False)
+        if run["held"] is not None:
+            _console().print(f"{run['name']}: {run['held']}", markup=False)
     if result["removed"]:
         figures("", [("removed", ", ".join(result["removed"]))])
 

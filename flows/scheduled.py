@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from prefect import Flow, flow
 
-FlowName = Literal["train", "index", "dedupe", "link"]
+FlowName = Literal["train", "index", "dedupe", "link", "update"]
 
 
 @flow
