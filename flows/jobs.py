@@ -99,7 +99,8 @@ class Job:
         out = str(next_run(Path(self.out).parent, key)) if is_next(self.out) else self.out
         held = Path(held_place(out))
         if self.accept_drift and not is_url(out) and job_of_held(held) == key:
-            return self._published(accept(held), read_json(held / stages.SUMMARY))
+            accepted = accept(held)
+            return self._published(accepted, read_json(accepted / stages.SUMMARY))
         with job_folder(out, key) as (run, work):
             if self.base is None:
                 done = proposals.from_scratch(model, sources, work, self.threshold, self.exact)

@@ -74,25 +74,28 @@ def measure_drift(
     observed: Observed, before: Before | None, training: Portrait | None, limits: DriftLimits
 ) -> dict[str, Any]:
     """The content of ``drift.json``."""
-    measures, figures, history = [], {}, []
+    wholes = [name for name in observed.parts if name not in CORPUS]
+    is_like = before is not None and all(name in before.seen.parts for name in wholes)
+    figures: Figures = {}
+    measures: list[Measure] = []
+    history: list[Figures] = []
     if training is not None and limits.training != "off":
         most = Verdict.STOP if limits.training == "stop" else Verdict.WARN
-        for name in observed.parts.keys() - {"new"}:
+        for name in wholes:
             found = _of_fields(observed.texts[name], observed.parts[name].portrait, training)
             measures += [judge(f"{name}/{key}", each, (), "training", limits, most) for key, each in found.items()]
-    if before is not None and (set(observed.parts) - {"new"} <= set(before.seen.parts)):
-        figures = _figures(observed, before)
-        history = [{key: each for key, each in run.items() if key in figures} for run in _runs(before.seen, limits)]
+    if before is not None and is_like:
+        figures, history = _figures(observed, before), _history(before, limits)
         for key, figure in figures.items():
             past = [run[key] for run in history if key in run]
-            measures.append(judge(key, figure, past, "last runs" if len(past) > 1 else "last run", limits))
+            measures.append(judge(key, figure, past, "last runs" if past else "last run", limits))
         measures += _calibration(before, limits)
     told = worst_first(measures)
     verdict = max((each.verdict for each in measures), default=Verdict.QUIET)
     return {
         "verdict": str(verdict) if measures else "nothing to compare with",
         "has_training": training is not None,
-        "runs": 0 if before is None else len(history),
+        "runs": len(history) or int(is_like),
         "compared": len(measures),
         "told": [each.to_dict() for each in told],
         "measures": [each.to_dict() for each in measures],
@@ -112,8 +115,11 @@ def write_drift(
     return {name: drift[name] for name in ("verdict", "has_training", "runs", "compared", "told")}
 
 
-def _runs(seen: Seen, limits: DriftLimits) -> list[Figures]:
-    return [run for run in [*seen.history, seen.figures] if run][-limits.runs :]
+def _history(before: Before, limits: DriftLimits) -> list[Figures]:
+    """Figures of the last runs, less those that have another meaning now."""
+    changed = [*["distances"] * (not before.same_model), *["flagged"] * (not before.same_decision)]
+    runs = [run for run in [*before.seen.history, before.seen.figures] if run][-limits.runs :]
+    return [{key: each for key, each in run.items() if key.split("/")[1] not in changed} for run in runs]
 
 
 def _figures(observed: Observed, before: Before) -> Figures:
@@ -121,11 +127,10 @@ def _figures(observed: Observed, before: Before) -> Figures:
     for name, part in observed.parts.items():
         corpus = CORPUS.get(name, name)
         other = before.seen.parts[corpus]
-        if part.records == 0:
-            continue
         portraits = _of_fields(observed.texts[name], part.portrait, other.portrait)
-        portraits["empty/"] = _share(part.empty, part.records, other.empty, other.records)
-        if before.same_decision:
+        if part.records:
+            portraits["empty/"] = _share(part.empty, part.records, other.empty, other.records)
+        if part.records and before.same_decision:
             portraits["flagged/"] = _share(part.grouped, part.records, other.grouped, other.records)
         if before.same_model and part.paired and other.paired:
             bins = int(min(observed.reach, before.seen.reach) / BIN)

@@ -1,7 +1,7 @@
 """Registry: a folder of runs, of which ``latest`` is the one that readers take.
 
 ``latest`` is a symbolic link beside the runs, which is switched by a rename: whoever follows it finds the one run or the other, whole.
-A run that is written to ``next`` gets the next number, ``run-00001`` and so on, and is published if drift allows.
+A run that is written to ``next`` gets the next number, ``run-0001`` and so on, and is published if drift allows.
 """
 
 import os
@@ -98,7 +98,7 @@ def next_run(folder: Path, job: str) -> Path:
     numbers = {path.name: int(found[1]) for path in folder.iterdir() if (found := _NUMBERED.fullmatch(path.name))}
     same = (name for name in numbers if name.endswith(SUFFIX) and job_of_held(folder / name) == job)
     number = min((numbers[name] for name in same), default=max(numbers.values(), default=0) + 1)
-    return folder / f"run-{number:05d}"
+    return folder / f"run-{number:04d}"
 
 
 def publish_run(folder: Place, name: str) -> None:
