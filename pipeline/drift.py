@@ -1,19 +1,19 @@
 """Drift: whether a run is like the runs before it, and its records like those that its model was trained on.
 
 Every measure is a figure with the number of records that it rests on. It is held against the figures that are expected: those of the last
-runs, and while these are few, of the whole corpus of the last one. What it lies outside of their range, less what chance explains and less
-the spread among the runs, is its *effect*; :class:`pipeline.limits.DriftLimits` says from which effect on it warns or stops.
+runs, and while these are few, of the whole corpus of the last one. What it lies outside of their range, less the spread among the runs, is
+its *effect*, which counts where chance does not explain it; :class:`pipeline.limits.DriftLimits` says from where on it warns or stops.
 """
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from statistics import NormalDist, pstdev
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import norm
 
 from pipeline.limits import DriftLimits, Limit
 
@@ -39,7 +39,7 @@ class Figure(BaseModel):
         records: that it rests on.
         before: the same of what it is compared with; for a distribution 0, for it is the distance itself that is expected to be small.
         records_before: that this rests on.
-        slack: what is allowed for beside chance.
+        slack: an effect that is to be expected.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,7 +63,7 @@ class Measure:
         against: "training" or "last runs".
         value, records: as in Figure.
         low, high: what was expected.
-        effect: how far outside, in the measure's own unit.
+        effect: how far outside, in the unit of the limits; 0 where chance explains it.
     """
 
     part: str
@@ -121,17 +121,16 @@ def judge(
         known.append((figure.before, figure.records_before))
     values = [_angle(value) if is_share else value for value, _ in known]
     low, high = min(values), max(values)
-    spread = float(np.std(values)) if len(past) >= FEW else 0.0
+    spread = pstdev(values) if len(past) >= FEW else 0.0
     fewest = min(records for _, records in known)
     if not is_share:
         low, fewest = 0.0, max(figure.records_before, 1)
     chance = _chance(figure.records, fewest, limits.significance, is_share)
     here = _angle(figure.value) if is_share else figure.value
-    if is_share:
-        effect = max(here - high, low - here if name not in ONE_SIDED else 0.0) - max(chance, spread)
-    else:  # a distance is as large as chance makes it, in the runs before too
-        effect = here - max(chance, high + spread)
-    effect = max(0.0, effect - figure.slack)
+    outside = max(here - high, low - here if name not in ONE_SIDED else 0.0)
+    # A distance between samples is what chance makes it, in the runs before too.
+    effect = outside - spread - figure.slack if (outside if is_share else here) > chance else 0.0
+    effect = max(0.0, effect)
     verdict = min(verdict_of(effect, getattr(limits, name.partition(".")[0])), most)
     bounds = (_share(low), _share(high)) if is_share else (low, high)
     return Measure(part, name, field, against, figure.value, figure.records, *bounds, effect, verdict)
@@ -172,7 +171,9 @@ def _chance(records: int, before: int, significance: float, is_share: bool) -> f
     """How far two samples of the same kind are apart by chance, so rarely: of shares, by the variance 1 / n of their angle; of
     distributions, by Smirnov's limit."""
     scale = math.sqrt(1 / max(records, 1) + 1 / max(before, 1))
-    return scale * (float(norm.isf(significance / 2)) if is_share else math.sqrt(-math.log(significance / 2) / 2))
+    return scale * (
+        NormalDist().inv_cdf(1 - significance / 2) if is_share else math.sqrt(-math.log(significance / 2) / 2)
+    )
 
 
 def _angle(share: float) -> float:

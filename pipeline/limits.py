@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Limit(BaseModel):
-    """Effects from which a measure warns and stops, beyond what chance and the last runs allow for."""
+    """Effects from which a measure warns and stops."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     warn: float = Field(gt=0)
@@ -37,14 +37,16 @@ class DriftLimits(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    flagged: Limit = _limit(0.2, 0.4)  # share of records that share their cluster with another
+    flagged: Limit = _limit(0.15, 0.3)  # share of records that share their cluster with another
     empty: Limit = _limit(0.2, 0.5)  # share of records with nothing to compare
     missing: Limit = _limit(0.2, 0.6)  # share of records without a value of a field
     unseen: Limit = _limit(0.2, 0.5)  # share of words of a field that were not seen
     characters: Limit = _limit(0.3, 0.7)  # share of values that hold a kind of characters
     lengths: Limit = _limit(0.12, 0.3)  # of a field's values
-    distances: Limit = _limit(0.15, 0.35)  # of candidates
+    distances: Limit = _limit(0.15, 0.3)  # of candidates
     calibration: Limit = _limit(0.05, 0.15)  # precision that probabilities expect, less the upper bound of an audit
-    significance: float = Field(1e-4, gt=0, lt=1)  # how rarely chance alone reaches as far as is allowed for
+    significance: float = Field(
+        1e-6, gt=0, lt=1
+    )  # chance that a measure of two like samples counts: a run has a hundred or more
     runs: int = Field(14, ge=1)  # how many of the last runs are remembered
     training: Literal["off", "warn", "stop"] = "warn"  # the most that a difference from the training records does

@@ -134,7 +134,7 @@ _CLASS_OF = _class_of()
 
 
 def _pack(seen: NDArray[np.bool_]) -> str:
-    return base64.b64encode(zlib.compress(np.packbits(seen).tobytes(), 9)).decode()
+    return base64.b64encode(zlib.compress(np.packbits(seen).tobytes())).decode()
 
 
 def _unpack(words: str) -> NDArray[np.bool_]:
