@@ -323,14 +323,16 @@ def main() -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="siamese-soak-") as folder:
         nights = soak(Path(folder), asked.records, asked.seed, WEEK, 1.0)
-    said = (
-        f"{table(nights)}\n\nThe last run is that of a run from scratch over the last corpus: pairs and unique records byte for byte, and the "
-        "same clusters. The drifted night was held and `latest` not moved; the killed one went on where it was; nothing is half-written, and no "
-        f"process is left. {asked.records:,} records at first, {time.monotonic() - began:.0f} s with training."
-    )
-    print(said)
+    seconds = time.monotonic() - began
+    said = f"""{table(nights)}
+
+The last run is that of a run from scratch over the last corpus: pairs and unique records byte for byte, and the same clusters.
+The drifted night was held and `latest` not moved; the killed one went on where it was; nothing is half-written, and no process is left.
+{asked.records:,} records at first, {seconds:.0f} s with training.
+"""
+    print(said, end="")
     if asked.out:
-        (asked.out / "soak.md").write_text(said + "\n")
+        (asked.out / "soak.md").write_text(said)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,8 @@ def judge(
     low, high = min(values), max(values)
     spread = pstdev(values) if len(past) >= FEW else 0.0
     fewest = min(records for _, records in known)
+    if part == "new" and name == "flagged" and len(past) < FEW:
+        low = 0.0  # that new records have fewer duplicates than a corpus which gathered them is no drift
     if not is_share:
         low, fewest = 0.0, max(figure.records_before, 1)
     chance = _chance(figure.records, fewest, limits.significance, is_share)

@@ -16,6 +16,7 @@ from siamese.errors import ArtifactError
 from siamese.folders import AUDIT, read_json, write_json
 from siamese.portrait import CLASSES, Portrait
 
+MOSTLY_SEEN = 0.5  # least share of seen words in a field of which unseen ones say something: a new phone number is nearly always unseen
 CORPUS = {"new": "all"}  # a part's own corpus, where that is another one
 
 
@@ -127,7 +128,8 @@ def _figures(observed: Observed, before: Before) -> Figures:
     for name, part in observed.parts.items():
         corpus = CORPUS.get(name, name)
         other = before.seen.parts[corpus]
-        portraits = _of_fields(observed.texts[name], part.portrait, other.portrait)
+        grouped = other.grouped / max(other.records, 1)
+        portraits = _of_fields(observed.texts[name], part.portrait, other.portrait, grouped)
         if part.records:
             portraits["empty/"] = _share(part.empty, part.records, other.empty, other.records)
         if part.records and before.same_decision:
@@ -146,8 +148,12 @@ def _figures(observed: Observed, before: Before) -> Figures:
     return found
 
 
-def _of_fields(texts: pa.Table, here: Portrait, there: Portrait) -> Figures:
-    """Measures of the fields that two portraits share, by "measure/field"."""
+def _of_fields(texts: pa.Table, here: Portrait, there: Portrait, grouped: float = 0.0) -> Figures:
+    """Measures of the fields that two portraits share, by "measure/field".
+
+    Args:
+        grouped: share of the records of the second that have a duplicate, in which their words may have been seen; new ones need have none.
+    """
     found: Figures = {}
     for name, column in here.columns.items():
         other = there.columns.get(name)
@@ -163,12 +169,13 @@ def _of_fields(texts: pa.Table, here: Portrait, there: Portrait) -> Figures:
                 found[f"characters.{kind}/{name}"] = _share(one, column.values, two, other.values)
         lengths = apart(np.array(column.lengths), np.array(other.lengths))
         found[f"lengths/{name}"] = Figure(value=lengths, records=column.values, before=0.0, records_before=other.values)
+        expected = min(1.0, other.unseen / max(other.words_left, 1) / max(1 - grouped, 1e-9))
         words, unseen = other.unseen_among(texts[name].combine_chunks())
-        if words and other.words_left:  # words of one value come together: no more count than there are values
+        if words and other.words_left and expected <= 1 - MOSTLY_SEEN:
             found[f"unseen/{name}"] = Figure(
                 value=unseen / words,
-                records=min(words, column.values),
-                before=other.unseen / other.words_left,
+                records=min(words, column.values),  # words of one value come together: they count once
+                before=expected,
                 records_before=min(other.words_left, other.values),
             )
     return found
