@@ -71,13 +71,14 @@ class Week:
         return (self.runs / "latest").resolve()
 
     def draw(self, added: int, edited: int, deleted: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Records that are new or edited, and ids of those that go; an edit is a word lost from the longest field."""
+        """Records that are new or edited, and ids of those that go; an edit is a letter lost in the longest field."""
         records = pd.read_parquet(self.corpus)
         chosen = self.random.permutation(len(records))
         edits = records.iloc[chosen[:edited]].copy()
         longest = edits.drop(columns="record_id").apply(lambda row: row.str.len().fillna(0).idxmax(), axis=1)
         for row, field in longest.items():
-            edits.loc[row, field] = " ".join(str(edits.loc[row, field]).split()[:-1]) or "changed"
+            text = str(edits.loc[row, field])
+            edits.loc[row, field] = text[: len(text) // 2] + text[len(text) // 2 + 1 :]
         new, self.reserve = self.reserve.iloc[:added], self.reserve.iloc[added:]
         return pd.concat([new, edits]), records.iloc[chosen[edited : edited + deleted]][["record_id"]]
 
@@ -122,7 +123,7 @@ def start(folder: Path, records: int, reserve: int, seed: int) -> Week:
     from flows.embedded import embedded_server
     from pipeline.synthetic import make_corpus
 
-    made = make_corpus(records + reserve, seed=seed)
+    made = make_corpus(records + reserve, seed=seed, n_pairs=1_000)
     week = Week(folder, made.records.iloc[records:], np.random.default_rng(seed), [])
     made.records.iloc[:records].to_parquet(week.corpus, index=False)
     here = made.records["record_id"].iloc[:records]
@@ -132,9 +133,11 @@ def start(folder: Path, records: int, reserve: int, seed: int) -> Week:
     with embedded_server():
         from flows.dedupe import dedupe
         from flows.train import train
+        from siamese.settings import TrainingConfig
 
         if not (folder / "model").is_dir():
-            train(str(week.corpus), str(folder / "pairs.parquet"), str(folder / "model"))
+            quick = TrainingConfig(epochs=4)  # it is not the model that is tried
+            train(str(week.corpus), str(folder / "pairs.parquet"), str(folder / "model"), config=quick)
         began = time.monotonic()
         summary = dedupe(str(folder / "model"), str(week.corpus), str(week.runs / "next"), keep_state=True)
     nothing = {"added": records, "edited": 0, "deleted": 0}
@@ -315,7 +318,7 @@ WEEK = ["plain", "plain", "plain", "drifted", "plain", "killed", "plain"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, default=4_000)
+    parser.add_argument("--records", type=int, default=3_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder to write soak.md into")
     asked = parser.parse_args()
