@@ -133,6 +133,7 @@ def judge(
     # A distance between samples is what chance makes it, in the runs before too.
     effect = outside - spread - figure.slack if (outside if is_share else here) > chance else 0.0
     effect = max(0.0, effect)
+    most = min(most, Verdict.WARN) if figure.records < limits.few else most
     verdict = min(verdict_of(effect, getattr(limits, name.partition(".")[0])), most)
     bounds = (_share(low), _share(high)) if is_share else (low, high)
     return Measure(part, name, field, against, figure.value, figure.records, *bounds, effect, verdict)

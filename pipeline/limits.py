@@ -48,5 +48,6 @@ class DriftLimits(BaseModel):
     significance: float = Field(
         1e-6, gt=0, lt=1
     )  # chance that a measure of two like samples counts: a run has a hundred or more
+    few: int = Field(30, ge=1)  # of fewer records nothing stops a run: what a handful does to a corpus is no harm
     runs: int = Field(14, ge=1)  # how many of the last runs are remembered
     training: Literal["off", "warn", "stop"] = "warn"  # the most that a difference from the training records does

@@ -131,7 +131,7 @@ def test_a_flow_of_a_schedule_fails_with_the_sentence_and_takes_limits(registry:
     assert latest_run(registry.folder) == "run-0004"
 
 
-OTHERS = ("significance", "runs", "training")
+OTHERS = ("significance", "few", "runs", "training")
 
 
 def test_limits_come_from_the_config(run: Run, registry: Registry, tmp_path: Path) -> None:

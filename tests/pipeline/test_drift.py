@@ -248,6 +248,12 @@ def test_more_runs_say_how_far_they_spread() -> None:
     assert verdict(0.14, [0.02, 0.03, 0.025], 0.14) is Verdict.STOP
 
 
+def test_a_handful_of_records_only_warns() -> None:
+    for records, verdict in ((29, Verdict.WARN), (30, Verdict.STOP)):
+        figure = Figure(value=1.0, records=records, before=0.02, records_before=10_000)
+        assert judge("new/missing/a", figure, (), "last run", LIMITS).verdict is verdict
+
+
 def test_limits_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="expected stop to be the greater"):
         Limit(warn=0.5, stop=0.2)
