@@ -205,7 +205,8 @@ def killed_night(week: Week, name: str, changed: pd.DataFrame, gone: pd.DataFram
     # A stage's note says its seconds, to the millisecond: had it been done again, they would be others.
     assert read_json(week.latest / "manifest.json")["stages"]["search"] == said, "what was done was done again"
     seconds = time.monotonic() - began
-    week.told(name, patched, "quiet (killed, resumed)", ids_kept(before, week.latest), seconds, week.latest)
+    drift = read_json(week.latest / "summary.json")["drift"]["verdict"] + " (killed, resumed)"
+    week.told(name, patched, drift, ids_kept(before, week.latest), seconds, week.latest)
 
 
 def command(week: Week) -> subprocess.Popen[str]:

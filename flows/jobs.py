@@ -19,6 +19,7 @@ from pipeline.registry import LATEST, is_next, next_run, publish_run
 from pipeline.resuming import job_folder, job_key
 from pipeline.rules import GoldenRules
 from pipeline.survivorship import check_rules
+from siamese.errors import ArtifactError
 from siamese.folders import MANIFEST, Place, check_manifest, check_writable, local_folder, read_json
 from siamese.remote import is_url
 
@@ -132,21 +133,19 @@ class Job:
 
     def _before(self, asked: dict[str, Any]) -> Path | None:
         """The run to compare with: the one that is gone on from, the last one of the folder, or the one that is replaced, if it was asked
-        the same."""
+        the same; None where that is not whole, for it must not keep a sound one from taking its place."""
         if self.previous is not None:
             return self.previous
-        if is_url(self.out):
+        place = Path(self.out).with_name(LATEST) if is_next(self.out) else Path(self.out)
+        if is_url(self.out) or not (place / MANIFEST).is_file():
             return None
-        if is_next(self.out):
-            latest = Path(self.out).with_name(LATEST)
-            return latest.resolve() if (latest / MANIFEST).is_file() else None
-        manifest = Path(self.out) / MANIFEST
-        if not manifest.is_file():
+        try:
+            said = check_manifest(place, "run")
+        except ArtifactError:
             return None
-        said = read_json(manifest)
         same = all(said.get(name) == asked[name] for name in ("kind", "model", "settings"))
         paths = [[each["path"] for each in inputs] for inputs in (said.get("inputs", ()), asked["inputs"])]
-        return manifest.parent if same and paths[0] == paths[1] else None
+        return place.resolve() if is_next(self.out) or (same and paths[0] == paths[1]) else None
 
     def settings(self) -> dict[str, Any]:
         """What is written of it in the manifest, and what an update goes on with."""

@@ -146,8 +146,8 @@ def worst_first(measures: Iterable[Measure]) -> list[Measure]:
 
 
 def what_drifted(drift: dict[str, Any]) -> str:
-    """What warns or stops, in a sentence without its end."""
-    said = [each["sentence"] for each in drift["told"]]
+    """What stops or, where nothing does, what warns, in a sentence without its end."""
+    said = [each["sentence"] for each in drift["told"] if each["verdict"] == drift["verdict"]]
     more = f"; and {len(said) - SAID} more in {DRIFT}" if len(said) > SAID else ""
     return "; ".join(said[:SAID]) + more
 

@@ -153,6 +153,8 @@ def test_a_run_does_not_take_the_place_of_one_that_it_is_not_like(run: Run, made
     assert (out / "manifest.json").read_bytes() == before
     answer = run("dedupe", made.model, records, "--out", out, "--max-distance", 0.4)  # asked something else
     assert answer.code == 0, answer.err
+    (out / "drift.json").write_text("{")  # a damaged one keeps no other from its place
+    assert run("dedupe", made.model, records, "--out", out, "--max-distance", 0.4).code == 0
     assert {path.name for path in tmp_path.iterdir()} == {"records.parquet", "out", "out.held"}
 
 
