@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint typecheck walk-through bench bench-accuracy bench-clusters bench-few-labels bench-labelling bench-peers bench-queries bench-speed clean
+.PHONY: demo test test-slow lint typecheck walk-through bench bench-accuracy bench-clusters bench-few-labels bench-labelling bench-peers bench-queries bench-speed soak clean
 
 demo: .venv/installed ## the whole job on data made from a seed
 	$(BIN)/siamese demo
@@ -47,6 +47,9 @@ bench-queries: .venv/installed-bench ## one record, a batch and a whole process 
 
 bench-speed: .venv/installed-bench ## speed and scale beside peers, up to a million records: hours
 	$(BIN)/python benchmarks/speed.py peers growth embedding join startup --million --out benchmarks/results
+
+soak: .venv/installed-test ## a scripted week of nightly runs, one drifted, one killed
+	$(BIN)/python benchmarks/soak.py --out benchmarks/results
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -28,6 +28,8 @@ def show(result: dict[str, Any]) -> None:
     for run in result["runs"]:
         if run["fault"] is not None:
             _console().print(plain(run["fault"], most=NOTE))
+        if run["held"] is not None:
+            _console().print(plain(f"{run['name']}: {run['held']}", most=NOTE))
     if result["removed"]:
         figures("", [("removed", ", ".join(result["removed"]))])
 

@@ -101,8 +101,8 @@ def indexed(result: dict[str, Any]) -> None:
     )
 
 
-def run(summary: dict[str, Any], folder: str, records: str | None = None) -> None:
-    from pipeline.report import headline
+def run(summary: dict[str, Any], records: str | None = None) -> None:
+    from pipeline.report import drift_said, headline
 
     calibrated = summary["calibrated"]
     asked = f", probability of at least {summary['min_probability']:.2f}" if calibrated else ""
@@ -138,7 +138,9 @@ def run(summary: dict[str, Any], folder: str, records: str | None = None) -> Non
                 f"B-cubed precision {clusters['precision']:.3f}, recall {clusters['recall']:.3f}, F1 {clusters['f1']:.3f}",
             )
         )
-    rows.append(("report", f"{folder.rstrip('/')}/report.html"))
+    rows.append(("drift", drift_said(summary["drift"])))
+    folder = summary["out"].rstrip("/")
+    rows.append(("report", f"{folder}/report.html"))
     figures(headline(summary), rows)
     if records:
         examples(Path(folder), records)

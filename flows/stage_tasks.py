@@ -9,8 +9,9 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.futures import wait
 
 from flows.retrying import is_storage_fault
-from pipeline import stages
+from pipeline import drifting, stages
 from pipeline.decision import Threshold
+from pipeline.limits import DriftLimits
 from pipeline.records import Records
 from pipeline.report import headline, markdown
 from pipeline.resuming import once
@@ -102,6 +103,15 @@ def golden(run: Path, work: Path, records: Records, rules: GoldenRules) -> dict[
 def evaluate(model: str, run: Path, truth: str, work: Path, threshold: Threshold) -> dict[str, Any]:
     """Never from a note: the truth may be another by now."""
     return stages.timed(stages.evaluate, model, run, truth, work, threshold)
+
+
+@task
+def drift(
+    model: str, run: Path, work: Path, before: Path | None, settings: dict[str, Any], limits: DriftLimits
+) -> dict[str, Any]:
+    """Never from a note: the limits, and the audit of the run before, may be others by now."""
+    encoder = stages.load_encoder(model)
+    return stages.timed(drifting.write_drift, encoder, run, work, before, settings, limits)
 
 
 @task

@@ -21,6 +21,7 @@ from pipeline.records import Records, check_ids
 from siamese.calibration import Calibration
 from siamese.distances import Energy, distance
 from siamese.errors import ArtifactError
+from siamese.portrait import Portrait
 from siamese.schema import Schema
 from siamese.verifier import Verifier
 
@@ -36,6 +37,7 @@ class Encoder(Protocol):
     calibration: Calibration
     fingerprint: str
     verifier: Verifier | None
+    portrait: Portrait | None
 
     @property
     def schema(self) -> Schema: ...

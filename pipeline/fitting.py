@@ -19,6 +19,7 @@ from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError
 from siamese.measures import average_precision
 from siamese.pairs import Pairs
+from siamese.portrait import Portrait, sample
 from siamese.profiles import Profiles, document_frequency, word_fields
 from siamese.schema import Schema
 from siamese.settings import TrainingConfig
@@ -169,6 +170,7 @@ def fit_encoder(
         },
     }
     encoder = SiameseEncoder(network, config.energy, crossed.margin, calibration, config, metrics, verifier=verifier)
+    encoder.portrait = _portrait(schema.select(known), schema)
     if config.lessons:
         taught = np.flatnonzero(fold_of >= 0)
         pairs, margin_distances, is_mined = pairs.take(taught), margin_distances[taught], places[taught] < 0
@@ -179,6 +181,14 @@ def fit_encoder(
         ids = data.records[records.id_column].take(pa.array(rows))
         encoder.lessons = teach(encoder, texts, ids, pairs, is_mined, margin_distances, scores)
     return encoder
+
+
+def _portrait(texts: pa.Table, schema: Schema) -> Portrait:
+    """Of the distinct contents, as a run's is."""
+    is_empty = np.logical_and.reduce([texts[name].is_null().to_numpy() for name in schema.names])
+    first = np.sort(np.unique(content_keys(texts), axis=0, return_index=True)[1])
+    distinct = first[~is_empty[first]]
+    return Portrait.of(texts.take(pa.array(distinct[sample(len(distinct))])), schema)
 
 
 def _train(
