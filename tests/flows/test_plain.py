@@ -44,12 +44,12 @@ def test_tables_of_figures_and_neighbours(printed: io.StringIO, text: str) -> No
     show.neighbours(pd.DataFrame({text: [text], "record_id": [text], "distance": [0.5]}))
     show.demo_made(Path(text), 3)
     listed.show({"runs": [run_that_is(text)], "removed": [text]})
-    assert printed.getvalue().count(text[:100] if text.isprintable() else text[5:8]) >= 7
+    assert printed.getvalue().count(text[:100] if text.isprintable() else text[5:8]) >= 8
     assert_plain(printed, text)
 
 
 def run_that_is(text: str) -> dict[str, object]:
-    return {"name": text, "latest": True, "fault": text, "origin": {}, "counts": {}, "quality": {}}
+    return {"name": text, "latest": True, "fault": text, "held": text, "origin": {}, "counts": {}, "quality": {}}
 
 
 def test_examples_of_a_run(printed: io.StringIO, made: Made, tmp_path: Path) -> None:
