@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint typecheck bench bench-accuracy bench-clusters bench-few-labels bench-labelling bench-peers bench-speed faults clean
+.PHONY: demo test test-slow lint typecheck walk-through bench bench-accuracy bench-clusters bench-few-labels bench-labelling bench-peers bench-queries bench-speed soak faults clean
 
 demo: .venv/installed ## the whole job on data made from a seed
 	$(BIN)/siamese demo
@@ -11,6 +11,10 @@ test: .venv/installed-test lint typecheck
 
 test-slow: .venv/installed-test ## what takes long: whole runs on the public benchmarks, in a browser
 	$(BIN)/python -m pytest -m slow
+
+walk-through: .venv/installed-test ## a public corpus from no labels to a deduplicated one: 100 answers on the page, in a browser
+	rm -rf walk-through
+	$(BIN)/python benchmarks/walk_through.py --out walk-through
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
@@ -38,8 +42,14 @@ bench-labelling: .venv/installed-bench ## F1 against the number of answers: an h
 bench-peers: .venv/installed-bench ## Splink on whole tables: five minutes on two cores
 	$(BIN)/python benchmarks/peers.py --out benchmarks/results
 
+bench-queries: .venv/installed-bench ## one record, a batch and a whole process against 100,000 records
+	$(BIN)/python benchmarks/queries.py --out benchmarks/results
+
 bench-speed: .venv/installed-bench ## speed and scale beside peers, up to a million records: hours
 	$(BIN)/python benchmarks/speed.py peers growth embedding join startup --million --out benchmarks/results
+
+soak: .venv/installed-test ## a scripted week of nightly runs, one drifted, one killed
+	$(BIN)/python benchmarks/soak.py --out benchmarks/results
 
 faults: .venv/installed-test ## faults injected and inputs fuzzed: ten minutes, as root
 	unshare --mount $(BIN)/python benchmarks/faults.py --out benchmarks/results
@@ -58,4 +68,4 @@ faults: .venv/installed-test ## faults injected and inputs fuzzed: ten minutes, 
 	touch $@
 
 clean:
-	rm -rf .venv demo build *.egg-info
+	rm -rf .venv demo walk-through build *.egg-info

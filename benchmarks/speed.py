@@ -1,7 +1,7 @@
 """Speed and scale: peers and us in turn on corpora that are made here from a seed, at matched output, and the parts of it by themselves.
 
-``python benchmarks/speed.py SECTION ...`` with peers, growth, embedding, join, startup, or several of them; each job has a process of its
-own. Prints Markdown; ``--out FOLDER`` writes it there with all figures as JSON and a plot of seconds against records.
+``python benchmarks/speed.py SECTION ...`` with peers, growth, embedding, join, updates, startup, or several of them; each job has a process
+of its own. Prints Markdown; ``--out FOLDER`` writes it there with all figures as JSON and a plot of seconds against records.
 """
 
 import argparse
@@ -164,6 +164,17 @@ def join(shop: Workshop, asked: argparse.Namespace) -> tuple[list[Row], str]:
     return rows, figures(rows)
 
 
+def updates(shop: Workshop, asked: argparse.Namespace) -> tuple[list[Row], str]:
+    rows = []
+    for corpus in asked.corpora:
+        arguments = {"folder": shop.corpus(corpus, asked.records), "model": shop.model("trained", corpus)}
+        rows += [
+            say({"corpus": corpus, "cores": cores, **run("speed_updates", "measure", cores, **arguments)})
+            for cores in asked.cores
+        ]
+    return rows, figures([{key: value for key, value in row.items() if key != "stages"} for row in rows])
+
+
 def startup(shop: Workshop, asked: argparse.Namespace) -> tuple[list[Row], str]:
     arguments = {"folder": shop.corpus("easy", asked.records), "small": shop.corpus("easy", 1_000)}
     place = str(shop.folder)
@@ -190,7 +201,7 @@ def table(titles: list[str], lines: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in [titles, ["---"] * len(titles), *lines])
 
 
-SECTIONS: dict[str, Section] = {each.__name__: each for each in (peers, growth, embedding, join, startup)}
+SECTIONS: dict[str, Section] = {each.__name__: each for each in (peers, growth, embedding, join, updates, startup)}
 
 
 def main() -> None:

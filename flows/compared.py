@@ -4,6 +4,7 @@ from typing import Any
 
 from rich.table import Table
 
+from flows.plain import NOTE, plain
 from flows.show import _console, figures
 
 SAID = {  # of a fate: what it is called, and in a few words what it means
@@ -20,7 +21,7 @@ SAID = {  # of a fate: what it is called, and in a few words what it means
 
 
 def show(result: dict[str, Any]) -> None:
-    _console().print(f"[bold]From {result['old']['run']} to {result['new']['run']}[/bold]", soft_wrap=True)
+    _console().print(plain(f"From {result['old']['run']} to {result['new']['run']}", "bold", NOTE), soft_wrap=True)
     _console().print(_figures_of(result))
     figures("", _pairs(result))
     table = Table(title="groups", title_justify="left", box=None, padding=(0, 2, 0, 0))
@@ -45,9 +46,9 @@ def _figures_of(result: dict[str, Any]) -> Table:
     table.add_row("model", *(each["model"][:12] for each in origins))
     for name, pair in result["figures"].items():
         if pair["old"] is not None or pair["new"] is not None:
-            table.add_row(name.replace("_", " "), _value(pair["old"]), _value(pair["new"]))
+            table.add_row(name.replace("_", " "), plain(_value(pair["old"])), plain(_value(pair["new"])))
     for name, pair in result["settings"].items():
-        table.add_row(f"asked: {name}", _value(pair["old"]), _value(pair["new"]))
+        table.add_row(f"asked: {name}", plain(_value(pair["old"])), plain(_value(pair["new"])))
     return table
 
 

@@ -1,4 +1,5 @@
-"""The config file of ``siamese train`` (tables schema, tower and training) and ``siamese dedupe`` (table golden): TOML or JSON."""
+"""The config file: TOML or JSON. ``siamese train`` reads the tables schema, tower and training, ``siamese dedupe`` golden and drift,
+``siamese link`` and ``siamese update`` drift."""
 
 import json
 import tomllib
@@ -7,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.limits import DriftLimits
 from pipeline.rules import GoldenRules
 from siamese.errors import SettingsError, reason
 from siamese.settings import TrainingConfig, explain
@@ -25,6 +27,8 @@ class JobConfig(BaseModel):
     epochs = 10
     [golden]                # see pipeline/rules.py
     default = "most_frequent"
+    [drift]                 # see pipeline/limits.py
+    training = "off"
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +36,7 @@ class JobConfig(BaseModel):
     tower: dict[str, Any] = {}
     training: dict[str, Any] = {}
     golden: GoldenRules = GoldenRules()
+    drift: DriftLimits = DriftLimits()
 
 
 def read(path: Path | None) -> JobConfig:
@@ -48,7 +53,7 @@ def read(path: Path | None) -> JobConfig:
         return JobConfig.model_validate(content)
     except ValidationError as error:
         raise SettingsError(
-            f"'{path}': {explain(error)}; a config has the tables schema, tower, training and golden"
+            f"'{path}': {explain(error)}; a config has the tables schema, tower, training, golden and drift"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"cannot read the config '{path}': {reason(error)}") from error

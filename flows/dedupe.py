@@ -4,9 +4,10 @@ from typing import Any
 
 from prefect import flow
 
-from flows.jobs import Job, whole_run
+from flows.jobs import Job, previous_of
 from flows.runners import RESULTS, local_runner
 from pipeline.decision import Threshold
+from pipeline.limits import DriftLimits
 from pipeline.rules import GoldenRules
 
 
@@ -27,13 +28,16 @@ def dedupe(
     previous: str | None = None,
     keep_state: bool = False,
     golden: GoldenRules | None = None,
+    drift: DriftLimits | None = None,
+    accept_drift: bool = False,
 ) -> dict[str, Any]:
     """Find the duplicates of a corpus; gives the summary that is also in ``summary.json``.
 
     Args:
         model: model folder, or its URL; None: the untrained tower, with a threshold from the spread of the distances alone.
         records: file, folder, glob or URL.
-        out: run folder to write, or its URL.
+        out: run folder to write, or its URL; ``FOLDER/next``: the next run of a folder, which becomes its ``latest`` and, unless
+            ``previous`` is given, goes on with the ids of the one that was.
         max_distance: flag pairs up to here, in margin units, by the distance alone.
         min_precision: flag as far as this precision can be promised; refused where it cannot.
         min_recall: flag as far as this recall asks for, if it can be promised.
@@ -45,9 +49,12 @@ def dedupe(
         previous: run folder, or its URL, whose cluster ids go on: ``changes.parquet`` says what became of them.
         keep_state: keep what ``update`` goes on from, about 1.5 kB a record.
         golden: which record of a cluster gives each field of its golden record; the value that most have unless given.
+        drift: how much the run may differ from the one before it.
+        accept_drift: publish it however much it differs.
 
     Raises:
         SiameseError: the input does not do, or ``out`` cannot be written.
+        DriftError: the run differs too much; it lies beside ``out``, which is as it was.
     """
     return Job(
         "dedupe",
@@ -59,6 +66,8 @@ def dedupe(
         exact,
         id_column,
         golden=golden or GoldenRules(),
-        previous=None if previous is None else whole_run(previous),
+        previous=previous_of(out, previous),
         keep=keep_state,
+        limits=drift or DriftLimits(),
+        accept_drift=accept_drift,
     ).run()

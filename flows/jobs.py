@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -11,11 +11,16 @@ from typing import Any, Literal
 from flows import proposals, stage_tasks
 from pipeline import stages, state
 from pipeline.decision import Threshold
+from pipeline.drift import what_drifted
+from pipeline.holding import HELD, accept, held_place, hold, job_of_held
+from pipeline.limits import DriftLimits
 from pipeline.records import Records
+from pipeline.registry import LATEST, is_next, next_run, publish_run
 from pipeline.resuming import job_folder, job_key
 from pipeline.rules import GoldenRules
 from pipeline.survivorship import check_rules
-from siamese.folders import Place, check_manifest, check_writable, local_folder, place_of, read_json, writing
+from siamese.errors import ArtifactError
+from siamese.folders import MANIFEST, Place, check_manifest, check_writable, local_folder, place_of, read_json, writing
 from siamese.publishing import staging_for, sweep
 from siamese.remote import is_url
 from siamese.secrets import redacted
@@ -34,6 +39,8 @@ class Job:
         previous: run folder whose cluster ids go on.
         base: run folder whose state is gone on from.
         keep: whether the run keeps its own.
+        limits: of drift from the run before.
+        accept_drift: publish, whatever drift says.
     """
 
     kind: Literal["dedupe", "link"]
@@ -49,12 +56,16 @@ class Job:
     previous: Path | None = None
     base: Path | None = None
     keep: bool = False
+    limits: DriftLimits = field(default_factory=DriftLimits)
+    accept_drift: bool = False
 
     def run(self) -> dict[str, Any]:
-        """Do it; gives the summary that is also in ``summary.json``. One of the same that was killed is gone on with.
+        """Do it; gives the summary that is also in ``summary.json``, and the run's folder as ``out``. One of the same that was killed is
+        gone on with.
 
         Raises:
             SiameseError: the input does not do, or ``out`` cannot be written.
+            DriftError: the run is not like the one before; it lies beside ``out``, which is as it was.
         """
         check_writable(self.out)
         sources = [Records.open(path, self.id_column) for path in self.records]
@@ -99,7 +110,13 @@ class Job:
             "previous": origin_of(self.previous),
             "updates": origin_of(self.base),
         }
-        with job_folder(self.out, job_key({**asked, "truth": self.truth, "keep": self.keep})) as (run, work):
+        key = job_key({**asked, "truth": self.truth, "keep": self.keep})
+        out = str(next_run(Path(self.out).parent, key)) if is_next(self.out) else self.out
+        held = Path(held_place(out))
+        if self.accept_drift and not is_url(out) and job_of_held(held) == key:
+            accepted = accept(held)
+            return self._published(accepted, read_json(accepted / stages.SUMMARY))
+        with job_folder(out, key) as (run, work):
             if self.base is None:
                 done = proposals.from_scratch(model, sources, work, self.threshold, self.exact)
             else:
@@ -109,13 +126,40 @@ class Job:
             if self.golden is not None:
                 done["golden"] = stage_tasks.golden(run, work, left, self.golden)
             evaluation = stage_tasks.evaluate(model, run, self.truth, work, self.threshold) if self.truth else None
-            summary = self._summary(model, done, evaluation)
+            drift = stage_tasks.drift(model, run, work, self._before(asked), self.settings(), self.limits)
+            done["drift"] = {name: drift[name] for name in ("verdict", "seconds", "peak_mb")}
+            summary = {**self._summary(model, done, evaluation), "drift": _figures(drift)}
             done["report"] = stage_tasks.finish(model, run, summary, left, right, work)
             if self.keep:
                 done["keep"] = stages.timed(state.keep_state, work, run)
             outputs = {path.name: stages.count_rows(path) for path in sorted(run.glob("*.parquet"))}
-            stages.write_run_manifest(run, {**asked, "outputs": outputs, "stages": done})
-        return summary
+            why = what_drifted(drift) if drift["verdict"] == "stop" and not self.accept_drift else None
+            held_for = {} if why is None else {HELD: why}
+            stages.write_run_manifest(run, {**asked, "outputs": outputs, "stages": done, "job": key, **held_for})
+            if why is not None:
+                raise hold(run, out, why)
+        return self._published(out, summary)
+
+    def _published(self, out: Place, summary: dict[str, Any]) -> dict[str, Any]:
+        if is_next(self.out):
+            publish_run(Path(out).parent, Path(out).name)
+        return {**summary, "out": str(out)}
+
+    def _before(self, asked: dict[str, Any]) -> Path | None:
+        """The run to compare with: the one that is gone on from, the last one of the folder, or the one that is replaced, if it was asked
+        the same; None where that is not whole, for it must not keep a sound one from taking its place."""
+        if self.previous is not None:
+            return self.previous
+        place = Path(self.out).with_name(LATEST) if is_next(self.out) else Path(self.out)
+        if is_url(self.out) or not (place / MANIFEST).is_file():
+            return None
+        try:
+            said = check_manifest(place, "run")
+        except ArtifactError:
+            return None
+        same = all(said.get(name) == asked[name] for name in ("kind", "model", "settings"))
+        paths = [[each["path"] for each in inputs] for inputs in (said.get("inputs", ()), asked["inputs"])]
+        return place.resolve() if is_next(self.out) or (same and paths[0] == paths[1]) else None
 
     def settings(self) -> dict[str, Any]:
         """What is written of it in the manifest, and what an update goes on with."""
@@ -174,6 +218,13 @@ def whole_run(place: Place) -> Path:
     folder = local_folder(place, "run").resolve()
     check_manifest(folder, "run")
     return folder
+
+
+def previous_of(out: str, named: str | None) -> Path | None:
+    """The run whose ids go on: the one that is named or, of the next run of a folder, the last one."""
+    if named is None and is_next(out) and Path(out).with_name(LATEST).exists():
+        named = str(Path(out).with_name(LATEST))
+    return None if named is None else whole_run(named)
 
 
 def origin_of(run: Path | None) -> dict[str, str] | None:

@@ -7,8 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.plain import NOTE, plain
 from pipeline.intervals import Estimate
 from pipeline.labelling import LabelSession, Progress, Proposal
+from pipeline.unseen import seen
 
 KEYS = "y the same, n not the same, u unsure, b back, q quit"
 ANSWERS = {"y": True, "n": False, "u": None}
@@ -45,7 +47,7 @@ def ask(
             if given % PROGRESS_EVERY == 0:
                 standing(console, session.progress())
         else:
-            console.print(f"'{key}' is no answer: {KEYS}")
+            console.print(plain(f"'{key}' is no answer: {KEYS}"))
     standing(console, session.progress())
     return given
 
@@ -61,19 +63,19 @@ def show(console: Console, proposal: Proposal) -> None:
         expand=True,
     )
     for name in ("", proposal.left_id, proposal.right_id):
-        table.add_column(Text(name), overflow="fold", ratio=None if not name else 1)
+        table.add_column(plain(name), overflow="fold", ratio=None if not name else 1)
     for name in dict.fromkeys([*proposal.left, *proposal.right]):
         left, right = proposal.left.get(name), proposal.right.get(name)
         if left or right:
-            table.add_row(Text(name), *marked(left, right))
+            table.add_row(plain(name), *marked(left, right))
     console.print(table)
 
 
 def marked(left: str | None, right: str | None) -> tuple[Text, Text]:
     """Two values; the words in which they differ are marked, and a missing one is a dash."""
     if not left or not right:
-        return Text(left or "—", style="" if left else "dim"), Text(right or "—", style="" if right else "dim")
-    one, other = left.split(), right.split()
+        return plain(left or "—", "" if left else "dim", NOTE), plain(right or "—", "" if right else "dim", NOTE)
+    one, other = ([seen(word) for word in side.split()] for side in (left, right))
     match = difflib.SequenceMatcher(None, [word.casefold() for word in one], [word.casefold() for word in other], False)
     sides = Text(), Text()
     for kind, a, b, c, d in match.get_opcodes():

@@ -7,6 +7,7 @@ from prefect import flow
 from flows.jobs import Job
 from flows.runners import RESULTS, local_runner
 from pipeline.decision import Threshold
+from pipeline.limits import DriftLimits
 
 
 @flow(task_runner=local_runner(), **RESULTS)
@@ -25,6 +26,8 @@ def link(
     truth: str | None = None,
     exact: bool = False,
     id_column: str = "record_id",
+    drift: DriftLimits | None = None,
+    accept_drift: bool = False,
 ) -> dict[str, Any]:
     """Find the records of one corpus in another; gives the summary that is also in ``summary.json``.
 
@@ -35,4 +38,16 @@ def link(
     The other arguments and the errors are those of ``dedupe``.
     """
     threshold = Threshold(max_distance, min_precision, min_recall, confidence, verifier)
-    return Job("link", model, (left, right), out, threshold, truth, exact, id_column, one_to_one).run()
+    return Job(
+        "link",
+        model,
+        (left, right),
+        out,
+        threshold,
+        truth,
+        exact,
+        id_column,
+        one_to_one,
+        limits=drift or DriftLimits(),
+        accept_drift=accept_drift,
+    ).run()

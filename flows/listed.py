@@ -3,7 +3,9 @@
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
+from flows.plain import NOTE, plain
 from flows.show import _console, figures
 
 COLUMNS = ("run", "made", "records", "pairs", "groups", "prec.", "recall", "model", "from")
@@ -18,19 +20,21 @@ def show(result: dict[str, Any]) -> None:
     for run in result["runs"]:
         name = f"{run['name']} *" if run["latest"] else run["name"]
         if run["fault"] is None:
-            table.add_row(name, *_row(run, names))
+            table.add_row(plain(name), *_row(run, names))
         else:
-            table.add_row(name, "[yellow]cannot be read[/yellow]")
+            table.add_row(plain(name), "[yellow]cannot be read[/yellow]")
     _console().print(table)
     _console().print("*: latest. prec., recall: against the truth; a: as people judged; e: as probabilities expect")
     for run in result["runs"]:
         if run["fault"] is not None:
-            _console().print(run["fault"], markup=False)
+            _console().print(plain(run["fault"], most=NOTE))
+        if run["held"] is not None:
+            _console().print(plain(f"{run['name']}: {run['held']}", most=NOTE))
     if result["removed"]:
         figures("", [("removed", ", ".join(result["removed"]))])
 
 
-def _row(run: dict[str, Any], names: dict[str, str]) -> tuple[str, ...]:
+def _row(run: dict[str, Any], names: dict[str, str]) -> tuple[str | Text, ...]:
     counts, origin = run["counts"], run["origin"]
     before = origin["updates"] or origin["previous"]
     return (
@@ -39,7 +43,7 @@ def _row(run: dict[str, Any], names: dict[str, str]) -> tuple[str, ...]:
         _share(run["quality"], "precision"),
         _share(run["quality"], "recall"),
         origin["model"][:8],
-        "" if before is None else names.get(before["fingerprint"], before["fingerprint"][:8]),
+        plain("" if before is None else names.get(before["fingerprint"], before["fingerprint"][:8])),
     )
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flows.embedded import ApiServer
-from flows.scheduled import FlowName, flow_of, scheduled
+from flows.scheduled import RETRIES, RETRY_DELAY_SECONDS, FlowName, flow_of, scheduled
 from siamese.errors import SettingsError, reason
 from siamese.settings import explain
 
@@ -31,6 +31,8 @@ class Job(BaseModel):
     cron: str  # five fields; a sixth one is seconds
     timezone: str = "UTC"  # of the schedule: an IANA name, such as Europe/Berlin
     timeout_seconds: float | None = Field(None, gt=0)  # after which a run fails
+    retries: int = Field(RETRIES, ge=0)  # of a run that storage failed
+    retry_delay_seconds: float = Field(RETRY_DELAY_SECONDS, ge=0)  # before the first; twice as long before each other
     parameters: dict[str, Any] = {}  # of the flow, as in Python
 
     @model_validator(mode="after")
@@ -145,6 +147,8 @@ def deployment(name: str, job: Job) -> RunnerDeployment:
             "flow_name": job.flow,
             "parameters": job.parameters,
             "timeout_seconds": job.timeout_seconds,
+            "retries": job.retries,
+            "retry_delay_seconds": job.retry_delay_seconds,
         },
         tags=["siamese", job.flow],
     )

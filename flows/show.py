@@ -6,6 +6,9 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from flows.plain import NOTE, plain
 
 
 def _console() -> Console:
@@ -13,9 +16,11 @@ def _console() -> Console:
 
 
 def figures(title: str, rows: list[tuple[str, str]]) -> None:
-    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    """A title in bold, if there is one, and what has which value: all as it is, whatever is in a path or a record."""
+    heading = plain(title, "bold", NOTE) if title else None
+    table = Table(title=heading, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(plain(name), plain(value, most=NOTE))
     _console().print(table)
 
 
@@ -24,7 +29,7 @@ def trained(result: dict[str, Any]) -> None:
     towers = len(result["training"]["best_epochs"])
     ordered = f"{precision['untrained']:.3f} before training, {precision['distance']:.3f} after"
     rows = [
-        ("trained on", f"{result['train']['pairs']:,} pairs, {result['train']['matches']:,} of them genuine"),
+        ("trained on", f"{result['learned']['pairs']:,} pairs, {result['learned']['matches']:,} of them genuine"),
         ("towers", f"{towers}, {len(result['training']['history']) - towers} epochs in all"),
         (
             "average precision on valid",
@@ -38,7 +43,7 @@ def trained(result: dict[str, Any]) -> None:
     ]
     if verifier:
         rows.append(("verifier", f"looks at candidates up to {verifier['candidate_distance']:.3f} margins apart"))
-    figures(f"[bold]Model {result['model']}[/bold]", rows)
+    figures(f"Model {result['model']}", rows)
 
 
 def _with_interval(reliability: dict[str, Any], name: str) -> str:
@@ -48,7 +53,7 @@ def _with_interval(reliability: dict[str, Any], name: str) -> str:
 
 def evaluated(result: dict[str, Any]) -> None:
     figures(
-        f"[bold]{result['split']} pairs[/bold]",
+        f"{result['split']} pairs",
         [
             ("pairs", f"{result['pairs']:,}, {result['matches']:,} of them genuine"),
             ("decided by", f"the {result['decided_by']}, probability of at least {result['min_probability']:.2f}"),
@@ -73,7 +78,7 @@ def scored(result: dict[str, Any]) -> None:
     if "scores" in result:
         return neighbours(pd.DataFrame(result["scores"]))
     figures(
-        f"[bold]Scores in {result['out']}[/bold]",
+        f"Scores in {result['out']}",
         [
             ("pairs", f"{result['pairs']:,}, {result['flagged']:,} of them flagged"),
             ("decided by", f"the {result['decided_by']}, probability of at least {result['min_probability']:.2f}"),
@@ -84,7 +89,7 @@ def scored(result: dict[str, Any]) -> None:
 def indexed(result: dict[str, Any]) -> None:
     embedded, facts = result["stages"]["embed"], result["index"]
     figures(
-        f"[bold]Index {result['index_folder']}[/bold]",
+        f"Index {result['index_folder']}",
         [
             ("records", f"{embedded['records']:,}, {embedded['distinct_contents']:,} distinct"),
             (
@@ -96,8 +101,8 @@ def indexed(result: dict[str, Any]) -> None:
     )
 
 
-def run(summary: dict[str, Any], folder: str, records: str | None = None) -> None:
-    from pipeline.report import headline
+def run(summary: dict[str, Any], records: str | None = None) -> None:
+    from pipeline.report import drift_said, headline
 
     calibrated = summary["calibrated"]
     asked = f", probability of at least {summary['min_probability']:.2f}" if calibrated else ""
@@ -133,8 +138,10 @@ def run(summary: dict[str, Any], folder: str, records: str | None = None) -> Non
                 f"B-cubed precision {clusters['precision']:.3f}, recall {clusters['recall']:.3f}, F1 {clusters['f1']:.3f}",
             )
         )
-    rows.append(("report", f"{folder.rstrip('/')}/report.html"))
-    figures(f"[bold]{headline(summary)}[/bold]", rows)
+    rows.append(("drift", drift_said(summary["drift"])))
+    folder = summary["out"].rstrip("/")
+    rows.append(("report", f"{folder}/report.html"))
+    figures(headline(summary), rows)
     if records:
         examples(Path(folder), records)
 
@@ -156,7 +163,7 @@ def verified(result: dict[str, Any]) -> None:
                 f"{said['high']:.3f}, whatever the labels were like",
             )
         )
-    figures(f"[bold]{result['run']}: the certificate follows from its files[/bold]", rows)
+    figures(f"{result['run']}: the certificate follows from its files", rows)
 
 
 def examples(folder: Path, records: str) -> None:
@@ -169,21 +176,22 @@ def examples(folder: Path, records: str) -> None:
     chosen = pick_examples(folder, per_kind=2, least=read_json(folder / SUMMARY)["min_probability"])
     fields = fetch_records(Records.open(records), {name for pair in chosen for name in (pair.left_id, pair.right_id)})
     for pair in chosen:
-        verdict = "[green]match[/green]" if pair.is_match else "[yellow]no match[/yellow]"
-        title = f"{verdict}, distance {pair.margin_distance:.2f} margins, probability {pair.probability:.2f}"
+        verdict = ("match", "green") if pair.is_match else ("no match", "yellow")
+        said = f", distance {pair.margin_distance:.2f} margins, probability {pair.probability:.2f}"
+        title = Text.assemble(verdict, said)
         table = Table(title=title, title_justify="left", show_header=True, box=None, padding=(0, 2, 0, 0))
         table.add_column("")
-        table.add_column(pair.left_id, overflow="fold")
-        table.add_column(pair.right_id, overflow="fold")
+        table.add_column(plain(pair.left_id), overflow="fold")
+        table.add_column(plain(pair.right_id), overflow="fold")
         left, right = fields[pair.left_id], fields[pair.right_id]
         for name in left:
             if left[name] or right[name]:
-                table.add_row(name, left[name] or "—", right[name] or "—")
+                table.add_row(*map(plain, (name, left[name] or "—", right[name] or "—")))
         _console().print(table)
 
 
 def demo_made(folder: Path, records: int) -> None:
-    _console().print(f"{records:,} records made in {folder}")
+    _console().print(plain(f"{records:,} records made in {folder}", most=NOTE))
 
 
 def audit_drawn(plan: dict[str, Any]) -> None:
@@ -200,7 +208,7 @@ def audit_drawn(plan: dict[str, Any]) -> None:
         )
         rows.append(("flagged pairs without an error", f"{needed}, drawn plainly"))
     rows.append(("next", f"write 1 or 0 in the label column, then: siamese audit RUN --judged {plan['out']}"))
-    figures(f"[bold]Pairs to judge in {plan['out']}[/bold]", rows)
+    figures(f"Pairs to judge in {plan['out']}", rows)
 
 
 AUDITED = {"flagged": "flagged", "written": "written and not flagged", "beyond": "not written"}
@@ -227,13 +235,13 @@ def audited(result: dict[str, Any], run: str) -> None:
     if result["recall_is_of"] == "all pairs":
         rows.append(("recall, of the pairs written", share(result["recall_of_written"], no_recall)))
     rows.append(("kept in", f"{run.rstrip('/')}/audit.json"))
-    figures(f"[bold]The run {run}, at {sure} confidence[/bold]", rows)
+    figures(f"The run {run}, at {sure} confidence", rows)
 
 
 def neighbours(found: Any) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in found.columns:
-        table.add_column(name, justify="left" if name.endswith("_id") else "right")
+        table.add_column(plain(name), justify="left" if name.endswith("_id") else "right", overflow="fold")
     for row in found.itertuples(index=False):
-        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+        table.add_row(*(plain(f"{value:.4f}" if isinstance(value, float) else str(value)) for value in row))
     _console().print(table)

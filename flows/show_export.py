@@ -18,4 +18,4 @@ def exported(tables: dict[str, Any], out: str) -> None:
         if written["shortened"]:
             said.append(f"{written['shortened']:,} cells of over 32,767 characters are shortened, and say so")
         rows.append((", ".join(written["files"]), "; ".join(said)))
-    figures(f"[bold]Exported to {out}[/bold]", rows)
+    figures(f"Exported to {out}", rows)

@@ -8,8 +8,10 @@ from prefect import Task, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.futures import wait
 
-from pipeline import stages
+from flows.retrying import is_storage_fault
+from pipeline import drifting, stages
 from pipeline.decision import Threshold
+from pipeline.limits import DriftLimits
 from pipeline.records import Records
 from pipeline.report import headline, markdown
 from pipeline.resuming import once
@@ -18,11 +20,8 @@ from pipeline.thresholds import read_thresholds
 
 
 def _storage_fault(_task: Any, _run: Any, state: Any) -> bool:
-    """Whether to try again: storage may come back, a user's mistake does not mend itself."""
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, ConnectionError | TimeoutError) or isinstance(
-        error.__cause__, ConnectionError | TimeoutError
-    )
+    """Whether to try again."""
+    return is_storage_fault(state.result(raise_on_failure=False))
 
 
 _RETRIES: dict[str, Any] = {"retries": 2, "retry_delay_seconds": [2, 10], "retry_condition_fn": _storage_fault}
@@ -104,6 +103,15 @@ def golden(run: Path, work: Path, records: Records, rules: GoldenRules) -> dict[
 def evaluate(model: str, run: Path, truth: str, work: Path, threshold: Threshold) -> dict[str, Any]:
     """Never from a note: the truth may be another by now."""
     return stages.timed(stages.evaluate, model, run, truth, work, threshold)
+
+
+@task
+def drift(
+    model: str, run: Path, work: Path, before: Path | None, settings: dict[str, Any], limits: DriftLimits
+) -> dict[str, Any]:
+    """Never from a note: the limits, and the audit of the run before, may be others by now."""
+    encoder = stages.load_encoder(model)
+    return stages.timed(drifting.write_drift, encoder, run, work, before, settings, limits)
 
 
 @task

@@ -9,6 +9,7 @@ from flows.jobs import Job
 from flows.runners import RESULTS, local_runner
 from pipeline import stages
 from pipeline.decision import Threshold
+from pipeline.limits import DriftLimits
 from pipeline.rules import GoldenRules
 from pipeline.state import State
 from siamese.errors import ArtifactError
@@ -16,7 +17,16 @@ from siamese.folders import read_json
 
 
 @flow(task_runner=local_runner(), **RESULTS)
-def update(run: str, records: str, out: str, *, model: str | None = None, truth: str | None = None) -> dict[str, Any]:
+def update(
+    run: str,
+    records: str,
+    out: str,
+    *,
+    model: str | None = None,
+    truth: str | None = None,
+    drift: DriftLimits | None = None,
+    accept_drift: bool = False,
+) -> dict[str, Any]:
     """Find the duplicates of a corpus as it is now, from a run over it as it was; gives the summary that is also in ``summary.json``.
 
     Contents that the run knows are not embedded again, nor are pairs that it looked at scored again; records that are not among these
@@ -25,12 +35,16 @@ def update(run: str, records: str, out: str, *, model: str | None = None, truth:
     Args:
         run: run folder, or its URL, that kept its state.
         records: all records as they are now: file, folder, glob or URL.
-        out: run folder to write, or its URL; it keeps its state too.
+        out: run folder to write, or its URL; it keeps its state too. ``FOLDER/next``: the next run of a folder, which becomes its
+            ``latest``.
         model: model folder, or its URL; None: where the run found it.
         truth: file of all true pairs, to measure the new run against.
+        drift: how much the new run may differ from the earlier one.
+        accept_drift: publish it however much it differs.
 
     Raises:
         SiameseError: the input does not do, the model is another one, or ``out`` cannot be written.
+        DriftError: the new run differs too much; it lies beside ``out``, which is as it was.
     """
     base, manifest = State.check(run)
     place = model or str(read_json(base / stages.SUMMARY)["model"])
@@ -56,4 +70,6 @@ def update(run: str, records: str, out: str, *, model: str | None = None, truth:
         previous=base,
         base=base,
         keep=True,
+        limits=drift or DriftLimits(),
+        accept_drift=accept_drift,
     ).run()

@@ -1,17 +1,14 @@
 """Waterfall: an explanation on the terminal, each contribution as a bar that starts where the one before it ends."""
 
-import re
 from typing import Any
 
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from flows.plain import NOTE, plain
+
 BAR = 24  # characters
-SHOWN, NOTE = 120, 1000  # characters of a value, and of a sentence of ours
-UNSEEN = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
-)  # what a terminal would act on
 APART, NEARER = "red", "green"
 
 
@@ -26,12 +23,12 @@ def show(explained: dict[str, Any], console: Console | None = None) -> None:
     console.print(_fields(explained))
     missing = [field["name"] for field in explained["fields"] if field["missing"] == "both"]
     if missing:
-        console.print(Text("missing on both sides: ", style="dim") + Text(", ").join(map(_clean, missing)))
+        console.print(Text("missing on both sides: ", style="dim") + Text(", ").join(map(plain, missing)))
     console.print(_steps(explained))
     for lesson in explained["lessons"]:
         console.print(_lesson(lesson, {explained["left_id"], explained["right_id"]}))
     for note in explained["notes"]:
-        console.print(_clean(note, "dim", most=NOTE))
+        console.print(plain(note, "dim", most=NOTE))
 
 
 def _headline(explained: dict[str, Any]) -> Text:
@@ -44,7 +41,7 @@ def _fields(explained: dict[str, Any]) -> Table:
     exactly = "adds" if explained["is_exact"] else "adds, about,"
     table = _table(f"what each field {exactly} to the {explained['adds_up_to']} of {explained['total']:.4f}")
     for name in ("", "left", "right"):
-        table.add_column(name if name == "" else _clean(explained[f"{name}_id"] or name), overflow="fold")
+        table.add_column(name if name == "" else plain(explained[f"{name}_id"] or name), overflow="fold")
     table.add_column("adds", justify="right")
     table.add_column("", width=BAR, no_wrap=True)
     span = _span(explained["fields"])
@@ -52,13 +49,13 @@ def _fields(explained: dict[str, Any]) -> Table:
         if field["missing"] == "both":
             continue
         sides = [
-            Text(f"missing on the {side}", style="dim") if field[side] is None else _clean(field[side])
+            Text(f"missing on the {side}", style="dim") if field[side] is None else plain(field[side])
             for side in ("left", "right")
         ]
         size = Text(f"{field['share']:+.4f}")
-        table.add_row(_clean(field["name"]), *sides, size, _bar(field, span, APART, NEARER))
+        table.add_row(plain(field["name"]), *sides, size, _bar(field, span, APART, NEARER))
         for word in field["words"]:
-            on = [_clean(word["word"], "dim") if word["side"] in (side, "both") else "" for side in ("left", "right")]
+            on = [plain(word["word"], "dim") if word["side"] in (side, "both") else "" for side in ("left", "right")]
             table.add_row("", *on, Text(f"{word['share']:+.4f}", style="dim"), "")
         if field["other_words"]:
             many = "1 more word" if field["other_words"] == 1 else f"{field['other_words']} more words"
@@ -75,7 +72,7 @@ def _steps(explained: dict[str, Any]) -> Table:
     span = _span(explained["steps"])
     for step in explained["steps"]:
         size, end = f"{step['log_odds']:+.3f}", f"{step['end']:+.3f}"
-        table.add_row(_clean(step["name"]), size, _bar(step, span, NEARER, APART), end)
+        table.add_row(plain(step["name"]), size, _bar(step, span, NEARER, APART), end)
     return table
 
 
@@ -85,12 +82,12 @@ def _lesson(lesson: dict[str, Any], explained: set[str | None]) -> Group:
     near = "this very pair" if is_itself else f"judged for like reasons ({lesson['apart']:.2f} from this pair)"
     table = _table(f"{origin} {'genuine' if lesson['is_match'] else 'imposite'}: {near}")
     table.add_column("")
-    table.add_column(_clean(lesson["left_id"]), overflow="fold")
-    table.add_column(_clean(lesson["right_id"]), overflow="fold")
+    table.add_column(plain(lesson["left_id"]), overflow="fold")
+    table.add_column(plain(lesson["right_id"]), overflow="fold")
     left, right = lesson["left"] or {}, lesson["right"] or {}
     for name in dict.fromkeys([*left, *right]):
         if left.get(name) or right.get(name):
-            table.add_row(_clean(name), _clean(left.get(name) or "—"), _clean(right.get(name) or "—"))
+            table.add_row(plain(name), plain(left.get(name) or "—"), plain(right.get(name) or "—"))
     absent = Text("what these records say is not in the corpus that was given", style="dim")
     return Group(table) if left or right else Group(table, absent)
 
@@ -112,10 +109,3 @@ def _bar(part: dict[str, Any], span: tuple[float, float], more: str, less: str) 
     first = min(first, BAR - 1)
     style = more if part["end"] >= part["start"] else less
     return Text(" " * first + ("█" * (last - first) or "▏"), style=style)
-
-
-def _clean(value: str, style: str = "", most: int = SHOWN) -> Text:
-    """A value as it is: no markup, no control characters, and not without end."""
-    seen = UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", value[:most])
-    rest = len(value) - most
-    return Text(seen + (f" … {rest:,} more characters" if rest > 0 else ""), style=style)

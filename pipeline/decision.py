@@ -208,6 +208,17 @@ class Decision:
     def imposite_weight(self) -> float:
         return self.prior.imposite_weight if self.prior else 1.0
 
+    @property
+    def least_mean(self) -> float:
+        """The mean probability over all pairs between two groups that makes them one cluster: half the best F1 to be expected. From there
+        on F1 gains by flagging all these pairs (Lipton, Elkan and Naryanaswamy 2014). It is that of the model on this corpus, whatever was
+        asked of pairs one by one; a half where the evidence is no sample that an F1 could be expected of.
+        """
+        evidence = self.calibration.evidence
+        if not len(evidence) or evidence.are_chosen:
+            return 0.5
+        return self.calibration.expected_f1(self.imposite_weight) / 2
+
     def judge(self, scores: NDArray[np.float64]) -> Judgement:
         return Judgement(scores, self.calibration.probability(scores, self.imposite_weight), scores <= self.limit)
 

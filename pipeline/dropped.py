@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline.clustering import Clusters
 from pipeline.embedding import Corpus
+from pipeline.paths import Paths
 from pipeline.rowpairs import blocks_by_sum
-from pipeline.spanning import Forest
 
 DROPPED = "dropped.parquet"
 SCHEMA = pa.schema(
@@ -29,14 +29,14 @@ SCHEMA = pa.schema(
 BLOCK = 2**20  # ids of paths laid out at once
 
 
-def write_dropped(path: Path, corpus: Corpus, clusters: Clusters, forest: Forest, equal: float) -> pa.Table:
+def write_dropped(path: Path, corpus: Corpus, clusters: Clusters, paths: Paths, equal: float) -> pa.Table:
     """Write ``dropped.parquet``: a row for each record that is not its cluster's representative, in file order.
 
     A record that holds the same as the one kept is tied to it directly; the others by the strongest path of contents, each of which stands
     for its first record. Every pair on a path is in ``pairs.parquet``.
 
     Args:
-        forest: over the contents, its roots those of the representatives.
+        paths: over the contents, their roots those of the representatives.
         equal: probability of two records that hold the same.
 
     Returns:
@@ -49,8 +49,8 @@ def write_dropped(path: Path, corpus: Corpus, clusters: Clusters, forest: Forest
         "record_id": corpus.ids.take(pa.array(record)),
         "kept_record_id": corpus.ids.take(pa.array(kept)),
         "cluster_id": clusters.cluster_id[record],
-        "links": np.where(same, 1, forest.links[row]),
-        "weakest_link": np.where(same, equal, forest.weakest[row]),
+        "links": np.where(same, 1, paths.links[row]),
+        "weakest_link": np.where(same, equal, paths.weakest[row]),
     }
     table = pa.table(heads, schema=pa.schema([SCHEMA.field(name) for name in heads]))
     first = corpus.members[0][corpus.members[1][:-1]]  # record of each content
@@ -61,16 +61,16 @@ def write_dropped(path: Path, corpus: Corpus, clusters: Clusters, forest: Forest
             place = np.arange(len(some))
             steps, strength = np.empty(ends[-1] + len(some), np.int64), np.full(ends[-1], equal)
             steps[starts + place], steps[ends + place] = record[some], kept[some]
-            for on_the_way, taken, content in _walk(forest, np.where(same[some], -1, row[some])):
+            for on_the_way, taken, content in _walk(paths, np.where(same[some], -1, row[some])):
                 pair = starts[on_the_way] + taken
-                strength[pair] = forest.probability[content]
+                strength[pair] = paths.probability[content]
                 inner = pair + 1 < ends[on_the_way]  # the others are at the record that is kept
-                steps[(pair + on_the_way + 1)[inner]] = first[forest.parent[content[inner]]]
+                steps[(pair + on_the_way + 1)[inner]] = first[paths.parent[content[inner]]]
             names = corpus.ids.take(pa.array(steps))
-            paths = pa.LargeListArray.from_arrays(np.append(starts + place, len(steps)), names)
+            walked = pa.LargeListArray.from_arrays(np.append(starts + place, len(steps)), names)
             probabilities = pa.LargeListArray.from_arrays(np.append(starts, len(strength)), pa.array(strength))
             block = table.slice(some[0], len(some))
-            writer.write_table(pa.table([*block.columns, paths, probabilities], schema=SCHEMA))
+            writer.write_table(pa.table([*block.columns, walked, probabilities], schema=SCHEMA))
     return table
 
 
@@ -87,12 +87,12 @@ def least_sure(path: Path, table: pa.Table, n: int = 20) -> list[dict[str, Any]]
     return [rows[name] for name in ids]
 
 
-def _walk(forest: Forest, row: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], int, NDArray[np.int64]]]:
+def _walk(paths: Paths, row: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], int, NDArray[np.int64]]]:
     """Step by step to the roots: (places of those still on the way, links taken, the content that each is at); -1 does not set out."""
     place = np.flatnonzero(row >= 0)
     content, taken = row[place], 0
     while len(place):
         yield place, taken, content
-        content = forest.parent[content]
-        going = forest.parent[content] >= 0
+        content = paths.parent[content]
+        going = paths.parent[content] >= 0
         place, content, taken = place[going], content[going], taken + 1

@@ -22,6 +22,7 @@ from siamese.calibration import Calibration
 from siamese.distances import Energy, distance
 from siamese.errors import ArtifactError
 from siamese.folders import written
+from siamese.portrait import Portrait
 from siamese.schema import Schema
 from siamese.verifier import Verifier
 
@@ -37,6 +38,7 @@ class Encoder(Protocol):
     calibration: Calibration
     fingerprint: str
     verifier: Verifier | None
+    portrait: Portrait | None
 
     @property
     def schema(self) -> Schema: ...

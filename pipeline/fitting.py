@@ -19,6 +19,7 @@ from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError
 from siamese.measures import average_precision
 from siamese.pairs import Pairs
+from siamese.portrait import Portrait, sample
 from siamese.profiles import Profiles, document_frequency, word_fields
 from siamese.schema import Schema
 from siamese.settings import TrainingConfig
@@ -58,12 +59,13 @@ def fit_encoder(
     config = config or TrainingConfig()
     data = read_training_set(records, labelled, seed=config.seed, strict=strict)
     train, valid = data.of("train"), data.of("valid")
-    _check_classes(train, valid, labelled, config)
+    _check_classes("valid", valid, labelled, config)
     unseen = np.setdiff1d(data.of("test", clean=False).rows(), (train + valid).rows())
     known = data.records.take(pa.array(np.setdiff1d(np.arange(data.records.num_rows), unseen)))
     schema = Schema.infer(known, exclude=[records.id_column], kinds=kinds)
     schema = schema.without(side_marks(data.records, schema, train, kinds or {}))
     network = build_tower(tower, schema, tower_settings, config.seed)
+    _check_classes("train", train + valid if network.averages else train, labelled, config)
     network.fit_corpus(network.featurise(schema.select(known)))
 
     entities, mined_valid = None, np.empty(0, np.int64)
@@ -94,6 +96,7 @@ def fit_encoder(
     folds = _folds(texts, learned, apart, miners, config, network)
     if folds is None:
         learned, miners = train, entities
+        _check_classes("train", train, labelled, config)
     crossed = _train(network, features, learned, choosing, folds, config, miners, on_epoch)
 
     pairs, distances, fold_of, places = crossed.pairs, crossed.distances, crossed.folds, crossed.places
@@ -154,6 +157,7 @@ def fit_encoder(
             "rows": len(labelled.frame),
             "split": "given" if labelled.has_split else "by entity",
         },
+        "learned": {"pairs": len(learned), "matches": learned.n_matches},
         "train": {"pairs": len(train), "matches": train.n_matches},
         "valid": {"pairs": len(valid), "matches": valid.n_matches, "average_precision": precision},
         "calibration": calibration.summary(),
@@ -166,6 +170,7 @@ def fit_encoder(
         },
     }
     encoder = SiameseEncoder(network, config.energy, crossed.margin, calibration, config, metrics, verifier=verifier)
+    encoder.portrait = _portrait(schema.select(known), schema)
     if config.lessons:
         taught = np.flatnonzero(fold_of >= 0)
         pairs, margin_distances, is_mined = pairs.take(taught), margin_distances[taught], places[taught] < 0
@@ -176,6 +181,14 @@ def fit_encoder(
         ids = data.records[records.id_column].take(pa.array(rows))
         encoder.lessons = teach(encoder, texts, ids, pairs, is_mined, margin_distances, scores)
     return encoder
+
+
+def _portrait(texts: pa.Table, schema: Schema) -> Portrait:
+    """Of the distinct contents, as a run's is."""
+    is_empty = np.logical_and.reduce([texts[name].is_null().to_numpy() for name in schema.names])
+    first = np.sort(np.unique(content_keys(texts), axis=0, return_index=True)[1])
+    distinct = first[~is_empty[first]]
+    return Portrait.of(texts.take(pa.array(distinct[sample(len(distinct))])), schema)
 
 
 def _train(
@@ -195,15 +208,14 @@ def _train(
     return CrossFitted.without_folds(trained)
 
 
-def _check_classes(train: Pairs, valid: Pairs, labelled: LabelledPairs, config: TrainingConfig) -> None:
-    for name, pairs in (("train", train), ("valid", valid)):
-        if pairs.n_matches == 0:
-            raise DataError(f"the {name} part of '{labelled.path}' has no pair of label 1: label some genuine pairs")
-        if pairs.n_matches == len(pairs) and config.negatives == "given":
-            raise DataError(
-                f"the {name} part of '{labelled.path}' has only pairs of label 1, and training needs both classes: label imposite pairs "
-                "too (label 0), or, where the list of matches is complete, draw them with --negatives mined"
-            )
+def _check_classes(part: str, pairs: Pairs, labelled: LabelledPairs, config: TrainingConfig) -> None:
+    if pairs.n_matches == 0:
+        raise DataError(f"the {part} part of '{labelled.path}' has no pair of label 1: label some genuine pairs")
+    if pairs.n_matches == len(pairs) and config.negatives == "given":
+        raise DataError(
+            f"the {part} part of '{labelled.path}' has only pairs of label 1, and training needs both classes: label imposite pairs "
+            "too (label 0), or, where the list of matches is complete, draw them with --negatives mined"
+        )
 
 
 def _folds(

@@ -5,10 +5,12 @@ candidates, never digits.
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import faiss
 import numpy as np
@@ -26,6 +28,12 @@ RECALL_TARGET = (
 SAMPLE_QUERIES = 256
 QUERY_BLOCK = 4096
 PQ_GROWTH = 4  # neighbours by estimated distance asked for, over those that turn out within the radius
+ROWS_AT_ONCE = 2**20  # of all queries together that are fetched and measured
+EXACT_SLACK = 1e-5  # what float32 loses of a squared distance that is worked out by a matrix product
+NOTHING: NDArray[np.int64] = np.empty(0, np.int64)
+
+Found: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]  # query, row, distance: (m,) each
+NO_ROWS: Found = (NOTHING, NOTHING, np.empty(0, np.float32))
 
 
 class IndexKind(StrEnum):
@@ -97,7 +105,7 @@ class VectorIndex:
             ArtifactError: it is damaged, or does not belong to the embeddings.
         """
         try:
-            index = faiss.read_index(str(folder / INDEX), faiss.IO_FLAG_MMAP)
+            index = faiss.read_index(str(folder / INDEX), faiss.IO_FLAG_MMAP_IFC)  # IO_FLAG_MMAP copies a flat one
         except RuntimeError as error:
             raise ArtifactError(f"'{folder / INDEX}' is not a whole FAISS index: make the index again") from error
         if index.d != embeddings.dim or index.ntotal != len(embeddings):
@@ -112,35 +120,78 @@ class VectorIndex:
     def describe(self) -> dict:
         return {"kind": self.kind.value, "rows": len(self.embeddings), "probes": self.probes, "recall": self.recall}
 
-    def nearest(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The k nearest rows of each query: (q, k) exact distances ascending (inf: none), (q, k) rows (-1: none)."""
-        k = min(k, len(self.embeddings))
-        asked = k if self.kind is IndexKind.FLAT else min(PQ_GROWTH * k + 16, len(self.embeddings))
-        rows = np.empty((0, asked), np.int64) if len(queries) == 0 else self.index.search(queries, asked)[1]
-        places = np.repeat(np.arange(len(queries)), asked)
-        distances = np.where(rows < 0, np.inf, self._exact(queries, places, rows.ravel()).reshape(rows.shape))
-        order = np.lexsort((rows, distances), axis=1)[:, :k]
-        return np.take_along_axis(distances, order, axis=1), np.take_along_axis(rows, order, axis=1)
+    @cached_property
+    def silent(self) -> NDArray[np.int64]:
+        """Rows that say nothing, all zeros: they are as near to everything as to nothing, and never found."""
+        return self._within_block(np.zeros((1, self.embeddings.dim), np.float32), 0.0, 0)[1]
 
-    def within(
-        self, queries: NDArray[np.float32], radius: float
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    def nearest(self, queries: NDArray[np.float32], k: int, dead: NDArray[np.int64] = NOTHING) -> Found:
+        """Every row that is no farther from a query than its k-th nearest: rows equally far come all, or none of them.
+
+        Args:
+            queries: (q, dim).
+            k: of each; fewer come only where there are no more.
+            dead: rows to pass over; they cost no others their place.
+
+        Returns:
+            (query, row, distance), each (m,), by query, distance and row.
+        """
+        dead, n = np.union1d(dead, self.silent), len(self.embeddings)
+        k = min(k, n - len(dead))
+        places = np.arange(len(queries) if k else 0)
+        found = [NO_ROWS, *self._nearest(queries, places, k, dead, min(PQ_GROWTH * k + 16, n), self.probes)]
+        query, row, distance = joined(found)
+        order = np.lexsort((row, distance, query))
+        return query[order], row[order], distance[order]
+
+    def _nearest(
+        self,
+        queries: NDArray[np.float32],
+        places: NDArray[np.int64],
+        k: int,
+        dead: NDArray[np.int64],
+        asked: int,
+        probes: int,
+    ) -> Iterator[Found]:
+        """Those of the queries at some places: of so many rows by FAISS's estimate or, where these leave a doubt, of more."""
+        cells = self.index.nlist if self.probes else 0
+        is_all = asked == len(self.embeddings) and probes == cells
+        size = max(1, ROWS_AT_ONCE // asked)
+        for start in range(0, len(places), size):
+            some = places[start : start + size]
+            rows = self._search(queries[some], asked, probes)
+            apart = self._exact(queries, np.repeat(some, asked), rows.ravel()).reshape(rows.shape)
+            farthest = np.where(rows < 0, np.inf, apart).max(axis=1)
+            apart = np.where((rows < 0) | among(rows, dead), np.inf, apart)
+            last = np.partition(apart, k - 1, axis=1)[:, k - 1]
+            sure = np.isfinite(last) & (self._estimated(farthest) > self._estimated(last, EXACT_SLACK)) | is_all
+            query, column = np.nonzero((apart <= last[:, None]) & np.isfinite(apart) & sure[:, None])
+            yield some[query], rows[query, column], apart[query, column]
+            more = min(PQ_GROWTH * asked, len(self.embeddings)), min(PQ_GROWTH * probes, cells)
+            yield from self._nearest(queries, some[~sure], k, dead, *more)
+
+    def _search(self, queries: NDArray[np.float32], k: int, probes: int) -> NDArray[np.int64]:
+        """(q, k) rows by FAISS's estimate, -1 for none; other probes than those of the index leave it as it is."""
+        asked: Any = None if probes == self.probes else faiss.SearchParametersIVF(nprobe=probes)  # type: ignore[call-arg]
+        found: NDArray[np.int64] = self.index.search(queries, k, params=asked)[1]
+        return found
+
+    def within(self, queries: NDArray[np.float32], radius: float, dead: NDArray[np.int64] = NOTHING) -> Found:
         """Every row within a distance, however many there are.
+
+        Args:
+            dead: rows to pass over.
 
         Returns:
             (query, row, distance), each (m,), by query and then row.
         """
-        found = [
-            self._within_block(queries[s : s + QUERY_BLOCK], radius, s) for s in range(0, len(queries), QUERY_BLOCK)
-        ]
-        if not found:
-            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-        query, row, apart = (np.concatenate(column) for column in zip(*found, strict=True))
-        return query, row, apart
+        starts = range(0, len(queries), QUERY_BLOCK)
+        found = [NO_ROWS, *(self._within_block(queries[s : s + QUERY_BLOCK], radius, s) for s in starts)]
+        query, row, apart = joined(found)
+        alive = ~among(row, np.union1d(dead, self.silent))
+        return query[alive], row[alive], apart[alive]
 
-    def _within_block(
-        self, queries: NDArray[np.float32], radius: float, first: int
-    ) -> tuple[NDArray, NDArray, NDArray]:
+    def _within_block(self, queries: NDArray[np.float32], radius: float, first: int) -> Found:
         if self.kind is IndexKind.IVFPQ:
             query, row = self._grow(queries, radius)
         else:
@@ -175,11 +226,14 @@ class VectorIndex:
         return measure(asking, query, self.embeddings, np.maximum(rows, 0), self.energy)
 
     def _faiss_radius(self, radius: float) -> float:
-        """The radius in FAISS's terms (squared Euclidean), a little wider: its arithmetic and half precision lose digits."""
+        """The radius in FAISS's terms, a little wider: its arithmetic and half precision lose digits."""
+        return float(self._estimated(radius, 1e-3)) + 0.01 * float(self._estimated(radius))
+
+    def _estimated(self, distance: Any, slack: float = 0.0) -> Any:
+        """A distance, or several, in FAISS's terms: squared Euclidean, or Manhattan."""
         if self.energy is Energy.MANHATTAN:
-            return radius * 1.01 + 1e-3
-        squared = 2 * radius if self.energy is Energy.COSINE else radius**2
-        return squared * 1.01 + 1e-3
+            return distance + slack
+        return (2 * distance if self.energy is Energy.COSINE else distance**2) + slack
 
     def _choose_probes(self, radius: float, seed: int) -> None:
         """The fewest probes, doubling, that find the sample's true neighbours within the radius, and its nearest ones."""
@@ -243,6 +297,18 @@ def _search_exactly(
         query_found += query[inside].tolist()
         row_found += (rows[inside] + first).tolist()
     return query_found, row_found
+
+
+def joined(found: Sequence[Found]) -> Found:
+    query, row, distance = (np.concatenate(column) for column in zip(*found, strict=True))
+    return query, row, distance
+
+
+def among(rows: NDArray[np.int64], some: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which numbers are among some, ascending ones."""
+    if len(some) == 0:
+        return np.zeros(rows.shape, bool)
+    return some[np.minimum(np.searchsorted(some, rows), len(some) - 1)] == rows
 
 
 def _lengths(limits: NDArray) -> NDArray[np.int64]:

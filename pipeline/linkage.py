@@ -7,17 +7,17 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from pipeline.bonds import Bonds
 from pipeline.components import components
 
-TOGETHER = 0.5  # the least mean probability over all pairs between two groups that are one
 LAID_OUT = range(65, 8_001)  # rows of a component whose pairs are laid out at once, 256 MB at most
 
 
-def split_loose(component: NDArray[np.int64], bonds: Bonds) -> NDArray[np.int64]:
+def split_loose(component: NDArray[np.int64], bonds: Bonds, least_mean: float) -> NDArray[np.int64]:
     """Part components by average linkage (Sokal and Michener 1958): two groups stay together while the mean probability over all pairs
-    between them is a half or more. A pair that is no candidate counts as 0. Components of any size, and any number of them.
+    between them is ``least_mean`` or more. A pair that is no candidate counts as 0. Components of any size, and any number of them.
 
     Args:
         component: (n,) of each row.
         bonds: all candidates; those that are flagged tie the components.
+        least_mean: between two groups that are one, over 0.
 
     Returns:
         (n,) groups from 0. Where two means are equal to the last digit, which groups merge first is drawn from a fixed seed.
@@ -29,13 +29,13 @@ def split_loose(component: NDArray[np.int64], bonds: Bonds) -> NDArray[np.int64]
     is_loose = (sizes > 2) & (flagged < sizes * (sizes - 1) / 2)
     is_laid_out = is_loose & (sizes >= LAID_OUT.start) & (sizes < LAID_OUT.stop)
     in_rounds = inside.take((is_loose & ~is_laid_out)[component[inside.left]])
-    part = _merge_in_rounds(len(component), in_rounds)
+    part = _merge_in_rounds(len(component), in_rounds, least_mean)
     part[~is_loose[component]] = 0
-    _lay_out(part, component, np.flatnonzero(is_laid_out), inside)
+    _lay_out(part, component, np.flatnonzero(is_laid_out), inside, least_mean)
     return np.unique(component * len(component) + part, return_inverse=True)[1]
 
 
-def _merge_in_rounds(n: int, bonds: Bonds) -> NDArray[np.int64]:
+def _merge_in_rounds(n: int, bonds: Bonds, least_mean: float) -> NDArray[np.int64]:
     """(n,) group of each row. All pairs of groups that are each other's nearest are merged at once, in every component: merging takes no
     group nearer to another, so the order does not matter (Bruynooghe 1977; Sumengen et al. 2021). Quick where the pairs are few or the
     groups small; a group to which all others are nearest grows by one a round.
@@ -49,7 +49,7 @@ def _merge_in_rounds(n: int, bonds: Bonds) -> NDArray[np.int64]:
             row, size, (one, other) = row[going_on], size[going_on], np.split(ends, 2)
         mean = total / (size[one] * size[other])
         nearest = _greatest(mean, one, other, len(row))
-        grows = nearest >= TOGETHER  # another group never merges again, whatever the others do
+        grows = nearest >= least_mean  # another group never merges again, whatever the others do
         going = grows[one] & grows[other]
         one, other, total, mean = one[going], other[going], total[going], mean[going]
         mutual = np.flatnonzero((mean == nearest[one]) & (mean == nearest[other]))
@@ -87,7 +87,13 @@ def _relabelled(
     return edge // len(into), edge % len(into), sums
 
 
-def _lay_out(part: NDArray[np.int64], component: NDArray[np.int64], chosen: NDArray[np.int64], bonds: Bonds) -> None:
+def _lay_out(
+    part: NDArray[np.int64],
+    component: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    bonds: Bonds,
+    least_mean: float,
+) -> None:
     """Part some components one by one, by SciPy; written into ``part``."""
     if len(chosen) == 0:
         return
@@ -102,4 +108,4 @@ def _lay_out(part: NDArray[np.int64], component: NDArray[np.int64], chosen: NDAr
         low, high = np.minimum(one, other), np.maximum(one, other)
         apart = np.ones(n * (n - 1) // 2)
         apart[n * low - low * (low + 1) // 2 + high - low - 1] = 1 - bonds.probability[pairs]
-        part[rows] = fcluster(linkage(apart, "average"), 1 - TOGETHER, "distance")
+        part[rows] = fcluster(linkage(apart, "average"), 1 - least_mean, "distance")

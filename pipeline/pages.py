@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,13 +13,10 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Undefined
 from markupsafe import Markup
 
 from pipeline.differences import differences
+from pipeline.unseen import seen
 
 TEMPLATES = Path(__file__).parent / "templates"
 MISSING = Markup('<span class="missing" title="missing">—</span>')
-UNSEEN = re.compile(  # controls, direction marks and other characters that take no space or turn the text around them
-    r"[\0-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff"
-    r"\U000e0000-\U000e007f]"
-)
 
 
 def render(template: str, /, **content: Any) -> str:
@@ -47,11 +43,6 @@ def environment() -> Environment:
     made.filters |= {"show": show, "share": share, "json": embedded_json, "sha256": _sha256}
     made.globals |= {"differences": differences, "script_of": _script_of}
     return made
-
-
-def seen(text: str) -> str:
-    """A text whose every character is seen: ``⟨U+0000⟩`` for one that would not be."""
-    return UNSEEN.sub(_seen, text)
 
 
 def embedded_json(value: Any) -> Markup:
@@ -91,10 +82,6 @@ def _finalize(value: Any) -> Any:
     if value is None or isinstance(value, Undefined):
         return MISSING
     return seen(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _seen(match: re.Match[str]) -> str:
-    return {"\t": "⇥", "\n": "↵"}.get(match[0], f"⟨U+{ord(match[0]):04X}⟩")
 
 
 def _script_of(name: str) -> Markup:

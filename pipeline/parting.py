@@ -7,7 +7,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.bonds import Bonds
-from pipeline.linkage import TOGETHER
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class Parting:
         clusters: (p,) parts.
         matches: (p,) flagged pairs of records between two parts.
         strongest: (p,) the greatest probability among these.
-        mean: (p,) the greatest mean probability over all pairs of contents between two parts: what would have to reach a half.
+        mean: (p,) the greatest mean probability over all pairs of contents between two parts: too little for one cluster.
     """
 
     component: NDArray[np.int64]
@@ -60,13 +59,18 @@ class Parting:
         return len(self.component)
 
     def table(
-        self, component_id: NDArray[np.int64], records: NDArray[np.int64], cohesion: NDArray[np.float64]
+        self,
+        component_id: NDArray[np.int64],
+        records: NDArray[np.int64],
+        cohesion: NDArray[np.float64],
+        least_mean: float,
     ) -> pa.Table:
         """Rows of ``parted.parquet``, by component_id.
 
         Args:
             component_id, records, cohesion: (components,) what each is called in the run, how many records it has, and the mean
                 probability over all pairs of them.
+            least_mean: between groups that are one.
         """
         table = pa.table(
             {
@@ -79,7 +83,7 @@ class Parting:
                 "highest_mean_between": self.mean,
                 "reason": [
                     f"loosely bound: over all pairs between any two of its {clusters:,} clusters the mean probability is at most "
-                    f"{mean:.3f}, below {TOGETHER:g}"
+                    f"{mean:.3f}, below {least_mean:.3f}"
                     for clusters, mean in zip(self.clusters.tolist(), self.mean.tolist(), strict=True)
                 ],
             }

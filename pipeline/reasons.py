@@ -15,7 +15,7 @@ from pipeline.dropped import DROPPED, least_sure, write_dropped
 from pipeline.embedding import Corpus
 from pipeline.linkage import split_loose
 from pipeline.parting import Parting
-from pipeline.spanning import Forest
+from pipeline.paths import Paths
 from siamese.folders import read_json, write_json
 
 PARTED = "parted.parquet"
@@ -31,27 +31,29 @@ class Reasons:
         group: (n,) its part.
         bonds: the candidates within components.
         equal: probability of two records that hold the same.
+        least_mean: probability over all pairs between two groups that are one.
     """
 
     component: NDArray[np.int64]
     group: NDArray[np.int64]
     bonds: Bonds
     equal: float
+    least_mean: float
 
     @classmethod
-    def of(cls, component: NDArray[np.int64], candidates: Bonds, equal: float) -> "Reasons":
+    def of(cls, component: NDArray[np.int64], candidates: Bonds, equal: float, least_mean: float) -> "Reasons":
         bonds = candidates.within(component)
-        return cls(component, split_loose(component, bonds), bonds, equal)
+        return cls(component, split_loose(component, bonds, least_mean), bonds, equal, least_mean)
 
     def save(self, work: Path) -> None:
         self.bonds.save(work / "bonds.npy")
         np.save(work / "components.npy", np.stack([self.component, self.group]))
-        write_json(work / FACTS, {"equal": self.equal})
+        write_json(work / FACTS, {"equal": self.equal, "least_mean": self.least_mean})
 
     @classmethod
     def load(cls, work: Path) -> "Reasons":
         component, group = np.load(work / "components.npy")
-        return cls(component, group, Bonds.load(work / "bonds.npy"), read_json(work / FACTS)["equal"])
+        return cls(component, group, Bonds.load(work / "bonds.npy"), **read_json(work / FACTS))
 
     def write(self, run: Path, corpus: Corpus, clusters: Clusters) -> tuple[dict[str, pa.Array], dict[str, Any]]:
         """Write ``dropped.parquet`` and ``parted.parquet``.
@@ -62,8 +64,8 @@ class Reasons:
         copies = np.diff(corpus.members[1])
         bonds = self.bonds.within(self.group)
         roots = np.unique(corpus.rows[clusters.representative[clusters.size > 1]])
-        forest = Forest.of(bonds, roots, len(self.group))
-        dropped = write_dropped(run / DROPPED, corpus, clusters, forest, self.equal)
+        paths = Paths.of(bonds, roots, len(self.group))
+        dropped = write_dropped(run / DROPPED, corpus, clusters, paths, self.equal)
         parted = self._write_parted(run / PARTED, corpus, copies)
 
         ids, of_record = np.unique(clusters.cluster_id, return_inverse=True)
@@ -82,6 +84,7 @@ class Reasons:
         links = dropped["links"].to_numpy()
         figures = {
             "parted_components": parted,
+            "least_mean_between": self.least_mean,
             "dropped": {
                 "tied_directly": int((links == 1).sum()),
                 "tied_through_others": int((links > 1).sum()),
@@ -100,5 +103,5 @@ class Reasons:
         records = np.bincount(self.component, copies, minlength=n).astype(np.int64)
         cohesion = self.bonds.cohesion(self.component, copies, self.equal)
         parting = Parting.of(self.component, self.group, self.bonds, copies)
-        pq.write_table(parting.table(component_id, records, cohesion), path, compression="zstd")
+        pq.write_table(parting.table(component_id, records, cohesion, self.least_mean), path, compression="zstd")
         return len(parting)

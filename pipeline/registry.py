@@ -1,20 +1,24 @@
 """Registry: a folder of runs, of which ``latest`` is the one that readers take.
 
 ``latest`` is a symbolic link beside the runs, which is switched by a rename: whoever follows it finds the one run or the other, whole.
+A run that is written to ``next`` gets the next number, ``run-0001`` and so on, and is published if drift allows.
 """
 
 import os
+import re
 import shutil
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from pipeline.holding import HELD, SUFFIX, job_of_held
 from siamese.errors import ArtifactError, OutputError, SettingsError
 from siamese.folders import AUDIT, MANIFEST, Place, check_kind, check_manifest, is_ours, read_json
 from siamese.remote import is_url
 
-LATEST = "latest"
+LATEST, NEXT = "latest", "next"
+_NUMBERED = re.compile(rf"run-(\d+)(?:\{SUFFIX})?")
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Entry:
         counts: records, flagged pairs, groups and records to leave out.
         quality: shares that are known of it: what its probabilities expect, against the truth, and from people's judgements.
         origin: its model, inputs and the run that it goes on from, by digests, and its own.
+        held: why it is not published.
         fault: why it cannot be read; then the rest is empty.
     """
 
@@ -37,6 +42,7 @@ class Entry:
     counts: dict[str, int]
     quality: dict[str, float]
     origin: dict[str, Any]
+    held: str | None = None
     fault: str | None = None
 
     @classmethod
@@ -46,14 +52,15 @@ class Entry:
             check_kind(manifest, run, "run")
             audit = read_json(run / AUDIT) if (run / AUDIT).is_file() else {}
             origin = {name: manifest.get(name) for name in ("fingerprint", "model", "inputs", "previous", "updates")}
-            return cls(run.name, latest, manifest["created_at"], _counts(summary), _quality(summary, audit), origin)
+            counts, quality = _counts(summary), _quality(summary, audit)
+            return cls(run.name, latest, manifest["created_at"], counts, quality, origin, manifest.get(HELD))
         except (ArtifactError, KeyError, TypeError, AttributeError) as error:
             said = (
                 str(error)
                 if isinstance(error, ArtifactError)
                 else f"'{run}' does not say what a run says ({error}): make it again"
             )
-            return cls(run.name, latest, "", {}, {}, {}, said)
+            return cls(run.name, latest, "", {}, {}, {}, fault=said)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -78,6 +85,22 @@ def latest_run(folder: Path) -> str | None:
     return link.readlink().name if link.is_symlink() else None
 
 
+def is_next(out: Place) -> bool:
+    """Whether an output is to be the next run of a folder."""
+    return not is_url(out) and Path(out).name == NEXT
+
+
+def next_run(folder: Path, job: str) -> Path:
+    """The place of the next run of a folder: that of the held one of the same job, else one with a number that none has.
+
+    A killed run has none yet, so the same job finds its place, and what it had done, again.
+    """
+    numbers = {path.name: int(found[1]) for path in folder.iterdir() if (found := _NUMBERED.fullmatch(path.name))}
+    same = (name for name in numbers if name.endswith(SUFFIX) and job_of_held(folder / name) == job)
+    number = min((numbers[name] for name in same), default=max(numbers.values(), default=0) + 1)
+    return folder / f"run-{number:04d}"
+
+
 def publish_run(folder: Place, name: str) -> None:
     """Let ``latest`` name a run, once its files are found whole; also to go back to an older one.
 
@@ -88,7 +111,10 @@ def publish_run(folder: Place, name: str) -> None:
     place = _local(folder)
     if name == LATEST or name.startswith(".") or Path(name).name != name:
         raise ArtifactError(f"'{name}' is no run of '{folder}': expected the name of a folder in it")
-    check_manifest(place / name, "run")
+    if HELD in check_manifest(place / name, "run"):
+        raise ArtifactError(
+            f"'{place / name}' is held, for it is not like the runs before it: look at it, and pass --accept-drift"
+        )
     link, beside = place / LATEST, place / f".{LATEST}.{uuid.uuid4().hex[:8]}"
     if link.exists() and not link.is_symlink():
         raise OutputError(f"'{link}' is no link that siamese made: expected to put one there, call it something else")

@@ -38,8 +38,9 @@ class RowPairs:
         return RowPairs(left, right, self.distances).distinct()
 
     def distinct(self) -> "RowPairs":
-        """Each pair once, by left and then right."""
-        order = np.lexsort((self.right, self.left))
+        """Each pair once, by left and then right; those of a pair are equal in distance too."""
+        # Sorted as one number each, which is many times faster than by two keys.
+        order = np.argsort(self.left.astype(np.uint64) << np.uint64(32) | self.right.astype(np.uint64))
         left, right = self.left[order], self.right[order]
         fresh = np.append(True, (left[1:] != left[:-1]) | (right[1:] != right[:-1]))[: len(left)]
         return RowPairs(left[fresh], right[fresh], self.distances[order[fresh]])

@@ -81,7 +81,13 @@ class Queries:
 
 
 def search(
-    cells: Cells, searched: Embeddings, queries: Queries, asking: Embeddings, scope: Scope, probes: int | None
+    cells: Cells,
+    searched: Embeddings,
+    queries: Queries,
+    asking: Embeddings,
+    scope: Scope,
+    probes: int | None,
+    wanted: NDArray[np.float32] | None = None,
 ) -> RowPairs:
     """The candidates of some queries.
 
@@ -92,33 +98,53 @@ def search(
         asking: the embeddings of the corpus that they are rows of; the same object where a corpus is searched for its own rows.
         scope: how far.
         probes: nearest cells that each query looks into; None: all cells.
+        wanted: (n,) of each row of ``searched``, the distance up to which it wants to be found, whatever the query's scope.
 
     Returns:
         left: rows of ``asking``; right: rows of ``searched``. No row is paired with itself.
     """
     itself = asking is searched
     least = _thresholds(cells, queries, scope, itself)
-    query, place, alike = _near(cells, queries, least, probes)
+    least_of_rows = None
+    if wanted is not None:
+        least_of_rows = least_likeness(wanted[cells.order], cells.energy, searched.dim).astype(np.float32)
+    query, place, alike = _near(cells, queries, least, probes, least_of_rows)
     other = cells.order[place] != queries.rows[query] if itself else np.ones(len(place), bool)
     if scope.neighbours:
-        other &= alike >= _floors(query[other], alike[other], len(queries), scope, cells)[query]
+        hopeful = alike >= _floors(query[other], alike[other], len(queries), scope, cells)[query]
+        other &= hopeful if least_of_rows is None else hopeful | (alike >= least_of_rows[place])
     query, rows = query[other], cells.order[place[other]]
     apart = measure(asking, queries.rows[query], searched, rows, cells.energy)
     within = apart <= scope.radius
     if scope.neighbours:
         within |= (ranks(query, apart, rows) < scope.neighbours) & (apart <= scope.farthest)
+    if wanted is not None:
+        within |= apart <= wanted[rows]
     return RowPairs(queries.rows[query[within]], rows[within], apart[within])
 
 
 def search_exactly(
-    searched: Embeddings, asking: Embeddings, rows: NDArray[np.int64], energy: Energy, scope: Scope
+    searched: Embeddings,
+    asking: Embeddings,
+    rows: NDArray[np.int64],
+    energy: Energy,
+    scope: Scope,
+    wanted: NDArray[np.float32] | None = None,
 ) -> RowPairs:
-    """The candidates of some rows of ``asking``, by query and then distance, none left out; shard by shard, and without cells."""
+    """The candidates of some rows of ``asking``, by query and then distance, none left out; shard by shard, and without cells.
+
+    With ``wanted``, as in :func:`search`, also what the searched rows want, and no pair is left out for its rank.
+    """
     found = []
     for first, block in searched.blocks(SHARD_ROWS):
         cells = Cells.one(block, energy, first)
-        found.append(search(cells, searched, Queries.of_rows(cells, asking, rows), asking, scope, probes=None))
+        found.append(search(cells, searched, Queries.of_rows(cells, asking, rows), asking, scope, None, wanted))
     pairs = RowPairs.concat(found)
+    return pairs if wanted is not None else nearest(pairs, scope)
+
+
+def nearest(pairs: RowPairs, scope: Scope) -> RowPairs:
+    """Of what left rows found in parts of a corpus, what they find in the whole, by row and then distance."""
     pairs = pairs.take(np.lexsort((pairs.right, pairs.distances, pairs.left)))
     rank = np.arange(len(pairs)) - np.searchsorted(pairs.left, pairs.left)
     return pairs.take((pairs.distances <= scope.radius) | (rank < scope.neighbours))
@@ -144,15 +170,26 @@ def within_scope(pairs: RowPairs, scope: Scope, n: int, both: bool) -> NDArray[n
         return within
     near = pairs.distances <= scope.farthest
     asking = [pairs.left, pairs.right] if both else [pairs.left]
+    farthest = farthest_neighbour(np.concatenate(asking), np.tile(pairs.distances, len(asking)), n, scope.neighbours)
+    return within | (near & np.logical_or.reduce([pairs.distances <= farthest[row] for row in asking]))
+
+
+def farthest_neighbour(
+    rows: NDArray[np.int64], distances: NDArray[np.float32], n: int, neighbours: int, few: float | None = None
+) -> NDArray[np.float32]:
+    """(n,) distance of each row's last of so many nearest: of its farthest where it has fewer, unless ``few`` says what stands for that;
+    0 where it has none."""
     # Sorted as one number each: the row, and then how far. (Distances are not negative: their bits are ordered as they are.)
-    bits = pairs.distances.view(np.uint32).astype(np.uint64)
-    ordered = np.sort(np.concatenate([row.astype(np.uint64) << np.uint64(32) | bits for row in asking]))
+    ordered = np.sort(rows.astype(np.uint64) << np.uint64(32) | distances.view(np.uint32))
     bounds = np.searchsorted(ordered, np.arange(n + 1, dtype=np.uint64) << np.uint64(32))
-    last = np.minimum(bounds[:-1] + scope.neighbours, bounds[1:]) - 1
-    farthest = np.zeros(n, np.uint64)
-    some = np.flatnonzero(np.diff(bounds))
-    farthest[some] = ordered[last[some]] & np.uint64(0xFFFFFFFF)
-    return within | (near & np.logical_or.reduce([bits <= farthest[row] for row in asking]))
+    has = np.diff(bounds)
+    some = np.flatnonzero(has)
+    last = bounds[:-1] + np.minimum(has, neighbours) - 1
+    farthest = np.zeros(n, np.float32)
+    farthest[some] = (ordered[last[some]] & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
+    if few is not None:
+        farthest[has < neighbours] = few
+    return farthest
 
 
 def _thresholds(cells: Cells, queries: Queries, scope: Scope, itself: bool) -> NDArray[np.float32]:
@@ -176,9 +213,14 @@ def _thresholds(cells: Cells, queries: Queries, scope: Scope, itself: bool) -> N
 
 
 def _near(
-    cells: Cells, queries: Queries, least: NDArray[np.float32], probes: int | None
+    cells: Cells,
+    queries: Queries,
+    least: NDArray[np.float32],
+    probes: int | None,
+    least_of_rows: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """(query, place in the cells' order, likeness) of all that reach their query's threshold in the cells that it looks into."""
+    """(query, place in the cells' order, likeness) of all that reach their query's threshold, or that of the place's row, in the cells
+    that the query looks into."""
     found: list[tuple[NDArray, NDArray, NDArray]] = []
     for cell, asking in _askers(cells, queries, probes):
         for first in range(int(cells.offsets[cell]), int(cells.offsets[cell + 1]), QUERY_ROWS):
@@ -186,7 +228,10 @@ def _near(
             for start in range(0, len(asking), QUERY_ROWS):
                 some = asking[start : start + QUERY_ROWS]
                 alike = likeness(queries.vectors.index_select(0, torch.from_numpy(some)), rows, cells.energy)
-                row, column = np.divmod(np.flatnonzero(reaches(alike, least[some])), len(rows))
+                hits = reaches(alike, least[some])
+                if least_of_rows is not None:
+                    hits |= reaches(alike.T, least_of_rows[first : first + len(rows)]).T
+                row, column = np.divmod(np.flatnonzero(hits), len(rows))
                 if len(row):
                     found.append((some[row], first + column, alike[row, column].float().numpy()))
     if not found:

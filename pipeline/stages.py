@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,15 @@ from pipeline.candidates import Candidates
 from pipeline.certificate import Certificate
 from pipeline.clustering import cluster_records
 from pipeline.components import components
-from pipeline.decision import NEAR_MISS_BAND, Threshold
-from pipeline.embedding import Corpus, read_corpus
+from pipeline.decision import Threshold
+from pipeline.embedding import read_corpus
 from pipeline.evaluation import evaluate_run, where_lost
 from pipeline.fields import Fields, fields_of
 from pipeline.identity import NEXT_ID, carry_ids
-from pipeline.index import IndexKind, VectorIndex
+from pipeline.index import IndexKind
+from pipeline.indexing import MODEL, index_corpus
 from pipeline.matching import PairWriter
+from pipeline.opening import load_encoder
 from pipeline.reasons import Reasons
 from pipeline.records import Records
 from pipeline.report import headline as headline
@@ -40,14 +41,13 @@ from pipeline.runfiles import CLUSTERS
 from pipeline.survivorship import write_golden
 from pipeline.thresholds import Truth, write_thresholds
 from siamese.encoder import SiameseEncoder
-from siamese.errors import ArtifactError, SiameseError
+from siamese.errors import SiameseError
 from siamese.folders import (
     MANIFEST,
     OWN,
     Place,
     check_manifest,
     edited_folder,
-    local_folder,
     read_json,
     write_json,
     write_manifest,
@@ -56,19 +56,6 @@ from siamese.prior import Histogram
 
 UNIQUE, SUMMARY = "unique.parquet", "summary.json"
 FACTS, GROUPS, IS_TRUE = "facts.json", "groups.npy", "is-true.npy"  # between stages only
-MODEL = "model"
-
-
-def load_encoder(model: Place) -> SiameseEncoder:
-    """A model, read once however many stages of a process ask for it."""
-    path = local_folder(model, "model").absolute()
-    manifest = path / "manifest.json"
-    return _load_encoder(path, manifest.stat().st_mtime_ns if manifest.is_file() else 0)
-
-
-@lru_cache(maxsize=2)
-def _load_encoder(path: Path, _mtime: int) -> SiameseEncoder:
-    return SiameseEncoder.load(path)
 
 
 def first_model(records: Sequence[Records], out: Path) -> None:
@@ -91,12 +78,7 @@ def embed_block(model: str, folder: Path, number: int) -> dict[str, Any]:
 
 def build_index(model: str, folder: Path, kind: str = "auto") -> dict[str, Any]:
     """The index of an embedded corpus, beside it."""
-    encoder = load_encoder(model)
-    radius = encoder.calibration.max_distance * encoder.margin * (1 + NEAR_MISS_BAND)
-    index = VectorIndex.build(
-        Corpus.open(folder, encoder.dim).embeddings, encoder.energy, kind=IndexKind(kind), radius=radius
-    )
-    index.save(folder)
+    index = index_corpus(load_encoder(model), folder, IndexKind(kind))
     write_json(folder / FACTS, index.describe())
     return index.describe()
 
@@ -107,24 +89,6 @@ def complete_index(model: str, folder: Path) -> dict[str, Any]:
     facts = read_json(folder / FACTS)
     (folder / FACTS).unlink()
     return {"index": facts, "model": load_encoder(model).fingerprint}
-
-
-def open_index(place: Place, model: Place | None = None) -> tuple[SiameseEncoder, Corpus, VectorIndex]:
-    """An index folder with its encoder.
-
-    Raises:
-        ArtifactError: it is damaged, or was built by another model than the one given.
-    """
-    folder = local_folder(place, "index")
-    manifest = check_manifest(folder, "index")
-    encoder = load_encoder(model or folder / MODEL)
-    if encoder.fingerprint != manifest["model"]:
-        raise ArtifactError(
-            f"the index '{place}' was built by another model (fingerprint {manifest['model'][:12]}, "
-            f"'{model or folder / MODEL}' has {encoder.fingerprint[:12]}): make the index again with this model"
-        )
-    corpus = Corpus.open(folder, encoder.dim)
-    return encoder, corpus, VectorIndex.load(folder, corpus.embeddings, encoder.energy, manifest["index"])
 
 
 def prepare(model: str, work: Path, exact: bool = False) -> dict[str, Any]:
@@ -190,7 +154,8 @@ def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_on
     group = components(left_rows[tied], right_rows[tied], sum(sizes))
     equal = float(encoder.calibration.probability(0.0, decision.imposite_weight))  # of records with the same content
     if right_corpus is None:  # across two corpora, pairs of one side are no candidates
-        reasons = Reasons.of(group, Bonds(left_rows, right_rows, judgement.probability, tied), equal)
+        bonds = Bonds(left_rows, right_rows, judgement.probability, tied)
+        reasons = Reasons.of(group, bonds, equal, decision.least_mean)
         reasons.save(work)
         group = reasons.group
         if threshold.is_free:  # else what was asked for is of pairs one by one

@@ -17,20 +17,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from pipeline import proposing
 from pipeline.cells import cell_count
 from pipeline.contents import Contents
 from pipeline.decision import Threshold
-from pipeline.embedding import CONTENTS, Corpus, Embeddings, Encoder, measure, save_array
-from pipeline.products import QUERY_ROWS, least_likeness, likeness, precision, reaches
+from pipeline.embedding import CONTENTS, Corpus, Encoder, save_array
 from pipeline.proposing import FOUND, LEFT, LOOKED, MOST_BLOCKS, PLAN, QUERIES, SCORED_PAIRS, SCORES, SHARED
 from pipeline.rowpairs import RowPairs
-from pipeline.search import Scope, search_exactly
+from pipeline.search import Scope, farthest_neighbour, nearest, search_exactly
 from pipeline.state import DIGESTS, State, digests_of
-from siamese.distances import Energy
 from siamese.folders import read_json, write_json
 
 # Of the rows, how many may be new: comparing these with all takes as long as buckets do, of a million rows; of fewer, less.
@@ -89,20 +86,22 @@ def search(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     embeddings = Corpus.open(work / LEFT, encoder.dim).embeddings
     scope = Scope(facts["radius"] * encoder.margin, facts["reach"] * encoder.margin, facts["neighbours"])
     kept, disturbed = _kept(state, old, scope)
-    nearest, one_cell = kept, facts["cells"] == 1
+    known, one_cell = kept, facts["cells"] == 1
     if not one_cell:
         shared = _shared(state, old)
         proposing.save_found(work / SHARED, 0, shared)
-        nearest, disturbed = RowPairs.concat([kept, shared, shared.turned()]), np.zeros(len(old), bool)
-    asking, found = np.flatnonzero((old < 0) | disturbed), []
-    for start in range(0, len(asking), QUERIES):
-        found.append(search_exactly(embeddings, embeddings, asking[start : start + QUERIES], energy, scope))
+        known, disturbed = RowPairs.concat([kept, shared, shared.turned()]), np.zeros(len(old), bool)
     resting = (old >= 0) & ~disturbed
-    wanted = _wanted(nearest, len(old), scope)
-    new = _among(embeddings, energy, np.flatnonzero(old < 0), resting, wanted)
-    near = RowPairs.concat([kept.take(resting[kept.left]), *new])
-    found.append(_nearest(near, scope) if one_cell else near)
+    found = [kept.take(resting[kept.left])]
+    wanted = np.where(resting, _wanted(known, len(old), scope), np.float32(0))
+    for asking in _some(np.flatnonzero(old < 0)):
+        pairs = search_exactly(embeddings, embeddings, asking, energy, scope, wanted)
+        found += [pairs, pairs.take(resting[pairs.right]).turned()]
+    found += [
+        search_exactly(embeddings, embeddings, asking, energy, scope) for asking in _some(np.flatnonzero(disturbed))
+    ]
     pairs = RowPairs.concat(found)
+    pairs = nearest(pairs, scope) if one_cell else pairs
     proposing.save_found(work / FOUND, 0, pairs)
     return {"pairs": len(pairs), "asked": int((old < 0).sum()), "asked_again": int(disturbed.sum())}
 
@@ -138,6 +137,11 @@ def score(encoder: Encoder, work: Path, run: Path, threshold: Threshold) -> dict
     return {"pairs": len(pairs), "scored": len(fresh)}
 
 
+def _some(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Rows, as many as ask at once."""
+    return [rows[start : start + QUERIES] for start in range(0, len(rows), QUERIES)]
+
+
 def _kept(state: State, old: NDArray[np.int64], scope: Scope) -> tuple[RowPairs, NDArray[np.bool_]]:
     """What rows found in the earlier run and is still there, in rows of now; (n,) which of the rows have to ask again.
 
@@ -171,47 +175,7 @@ def _new_rows(state: State, old: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _wanted(kept: RowPairs, n: int, scope: Scope) -> NDArray[np.float32]:
     """(n,) distance beyond which a new row is no candidate of each: the radius or, where that is more, that of the last of its nearest."""
-    wanted = np.full(n, scope.farthest, np.float32)
-    if scope.neighbours and len(kept):
-        order = np.lexsort((kept.distances, kept.left))
-        left, distances = kept.left[order], kept.distances[order]
-        last = np.minimum(np.searchsorted(left, np.arange(n)) + scope.neighbours - 1, len(left) - 1)
-        has = left[last] == np.arange(n)
-        wanted[has] = np.maximum(distances[last[has]], np.float32(scope.radius))
-    return wanted
-
-
-def _among(
-    embeddings: Embeddings,
-    energy: Energy,
-    fresh: NDArray[np.int64],
-    resting: NDArray[np.bool_],
-    wanted: NDArray[np.float32],
-) -> list[RowPairs]:
-    """What the resting rows find among the new ones."""
-    found = []
-    new = embeddings.take(fresh)
-    fresh, new = fresh[new.any(axis=1)], new[new.any(axis=1)]  # all zeros: nothing to compare
-    vectors = torch.from_numpy(new).to(precision(energy))
-    for start, block in embeddings.blocks(QUERY_ROWS) if len(fresh) else ():
-        some = np.flatnonzero(resting[start : start + len(block)] & block.any(axis=1))
-        asking, queries = start + some, torch.from_numpy(block[some]).to(vectors.dtype)
-        least = least_likeness(wanted[asking], energy, embeddings.dim).astype(np.float32)
-        for first in range(0, len(fresh), QUERY_ROWS):
-            alike = likeness(queries, vectors[first : first + QUERY_ROWS], energy)
-            row, column = np.divmod(np.flatnonzero(reaches(alike, least)), alike.shape[1])
-            left, right = asking[row], fresh[first + column]
-            apart = measure(embeddings, left, embeddings, right, energy)
-            near = apart <= wanted[left]
-            found.append(RowPairs(left[near], right[near], apart[near]))
-    return found
-
-
-def _nearest(pairs: RowPairs, scope: Scope) -> RowPairs:
-    """Of what rows found in two parts of a corpus, what they find in the whole."""
     if not scope.neighbours:
-        return pairs
-    order = np.lexsort((pairs.right, pairs.distances, pairs.left))
-    pairs = pairs.take(order)
-    rank = np.arange(len(pairs)) - np.searchsorted(pairs.left, pairs.left)
-    return pairs.take((pairs.distances <= scope.radius) | (rank < scope.neighbours))
+        return np.full(n, scope.farthest, np.float32)
+    last = farthest_neighbour(kept.left, kept.distances, n, scope.neighbours, few=scope.farthest)
+    return np.maximum(last, np.float32(scope.radius))

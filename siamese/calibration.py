@@ -66,11 +66,15 @@ class Calibration(BaseModel):
                 "label more pairs, or give the pairs file a 'split' column with both classes in 'valid'"
             )
         log_odds = LogOdds.fit(evidence)
-        return cls(log_odds=log_odds, max_distance=_best_f1(log_odds, evidence), evidence=evidence)
+        return cls(log_odds=log_odds, max_distance=_best_f1(log_odds, evidence)[0], evidence=evidence)
 
     def best_f1(self, imposite_weight: float = 1.0) -> float:
         """The threshold with the best F1 expected on the evidence, where there are so many imposites to each of these."""
-        return _best_f1(self.log_odds, self.evidence, imposite_weight)
+        return _best_f1(self.log_odds, self.evidence, imposite_weight)[0]
+
+    def expected_f1(self, imposite_weight: float = 1.0) -> float:
+        """The F1 expected at that threshold."""
+        return _best_f1(self.log_odds, self.evidence, imposite_weight)[1]
 
     def probability(self, scores: ArrayLike, imposite_weight: float = 1.0) -> NDArray[np.float64]:
         """(n,) probability that each pair is a match, where each imposite of the evidence stands for so many."""
@@ -85,15 +89,17 @@ class Calibration(BaseModel):
         }
 
 
-def _best_f1(log_odds: LogOdds, evidence: Evidence, imposite_weight: float = 1.0) -> float:
-    """By the pairs' probabilities (Lipton, Elkan and Naryanaswamy 2014), for of few labels a single one would move the threshold far."""
+def _best_f1(log_odds: LogOdds, evidence: Evidence, imposite_weight: float = 1.0) -> tuple[float, float]:
+    """Threshold and F1, by the pairs' probabilities (Lipton, Elkan and Naryanaswamy 2014), for of few labels a single one would move the
+    threshold far."""
     scores, labels = evidence.arrays
     expected = np.cumsum(expit(log_odds(scores)))
     lost = int(labels[~np.isfinite(scores)].sum())
     curve = evidence.curve(imposite_weight)
     curve = replace(curve, right=expected[curve.flagged - 1], matches=expected[-1] + lost)
     f1 = np.where(np.isfinite(curve.distances), curve.f1.round(9), -1.0)  # no rounding error parts equals
-    return curve.between(int(np.argmax(f1)))
+    best = int(np.argmax(f1))
+    return curve.between(best), float(f1[best])
 
 
 def pool_evidence(

@@ -25,16 +25,18 @@ from siamese.folders import (
 )
 from siamese.lessons import FILES as LESSONS
 from siamese.lessons import Lessons
+from siamese.portrait import Portrait
 from siamese.schema import Schema, as_table
 from siamese.settings import TrainingConfig
 from siamese.towers import TOWERS, Tower, build_tower
 from siamese.verifier import Verifier
 
-ENCODER, WEIGHTS, CALIBRATION, METRICS, TOWER_FILES, VERIFIER = (
+ENCODER, WEIGHTS, CALIBRATION, METRICS, PORTRAIT, TOWER_FILES, VERIFIER = (
     "encoder.json",
     "weights.safetensors",
     "calibration.json",
     "metrics.json",
+    "portrait.json",
     "tower",
     "verifier",
 )
@@ -59,6 +61,7 @@ class SiameseEncoder:
         fingerprint: sha256 over the saved files; "" before it is saved.
         verifier: the second look at candidates; None: the distance alone decides.
         lessons: labelled pairs to show beside others; None: it keeps none.
+        portrait: what the records looked like that it was trained on; None: it does not know, as models made before.
     """
 
     tower: Tower
@@ -70,6 +73,7 @@ class SiameseEncoder:
     fingerprint: str = ""
     verifier: Verifier | None = None
     lessons: Lessons | None = None
+    portrait: Portrait | None = None
 
     @property
     def schema(self) -> Schema:
@@ -137,9 +141,10 @@ class SiameseEncoder:
                 self.verifier.save(folder / VERIFIER)
             if self.lessons is not None:
                 self.lessons.save(folder)
-            manifest = write_manifest(
-                folder, "model", {"settings": description["training"]}, unsigned=frozenset({METRICS, *LESSONS})
-            )
+            if self.portrait is not None:
+                write_json(folder / PORTRAIT, self.portrait.model_dump(mode="json"))
+            unsigned = frozenset({METRICS, PORTRAIT, *LESSONS})
+            manifest = write_manifest(folder, "model", {"settings": description["training"]}, unsigned=unsigned)
         self.fingerprint = manifest["fingerprint"]
 
     @classmethod
@@ -174,10 +179,13 @@ class SiameseEncoder:
             energy, margin = Energy(description["energy"]), float(description["margin"])
             verifier = Verifier.load(folder / VERIFIER, tower.schema) if VERIFIER in parts else None
             lessons = Lessons.load(folder) if LESSONS[0] in parts else None
+            portrait = Portrait.model_validate(read_json(folder / PORTRAIT)) if PORTRAIT in parts else None
         except (KeyError, TypeError, ValueError, RuntimeError, ValidationError, SafetensorError) as error:
             raise ArtifactError(
                 f"the model '{folder}' does not fit together ({type(error).__name__}: {error}): train it again"
             ) from error
         metrics = read_json(folder / METRICS)
         fingerprint = manifest["fingerprint"]
-        return cls(tower.eval(), energy, margin, calibration, training, metrics, fingerprint, verifier, lessons)
+        return cls(
+            tower.eval(), energy, margin, calibration, training, metrics, fingerprint, verifier, lessons, portrait
+        )

@@ -131,18 +131,20 @@ def _fit_logistic(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDA
     flat = np.array([0.0, logit(target.mean())])
     weights = flat
 
-    def loss(w: NDArray[np.float64]) -> float:
-        odds = design @ w
+    def loss(odds: NDArray[np.float64]) -> float:
         return float(np.sum(np.logaddexp(0, odds) - target * odds))
 
+    odds = design @ weights
+    least = loss(odds)
     for _ in range(100):
-        p = expit(design @ weights)
+        p = expit(odds)
         hessian = (design * (p * (1 - p))[:, None]).T @ design + 1e-9 * np.eye(2)
         step = np.linalg.solve(hessian, design.T @ (p - target))
-        scale = 1.0
-        while loss(weights - scale * step) > loss(weights) and scale > 1e-8:
+        scale, moved = 1.0, design @ (weights - step)
+        while (found := loss(moved)) > least and scale > 1e-8:
             scale /= 2
-        weights = weights - scale * step
+            moved = design @ (weights - scale * step)
+        weights, odds, least = weights - scale * step, moved, found
         if np.abs(scale * step).max() < 1e-10:
             break
     return flat if weights[0] > 0 else weights  # scores that say nothing, or worse: the share of matches for all

@@ -1,6 +1,7 @@
 """Word weights: how much it says that a word is in a field of both records, or of one alone; learned on labelled pairs."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -60,7 +61,12 @@ class WordWeights:
             one, other = ((rows[:, None] * n_fields + np.arange(n_fields)).ravel() for rows in (left, right))
             shared = cells[one].multiply(cells[other]).tocsr()
         alone = self._sums(self.unshared, cells, ids, n_fields)
-        return alone[left] + alone[right] + self._sums(self.shared - 2 * self.unshared, shared, ids, n_fields)
+        return alone[left] + alone[right] + self._sums(self._together, shared, ids, n_fields)
+
+    @cached_property
+    def _together(self) -> NDArray[np.float32]:
+        """(F, words) of a word on both sides, over what it adds on either by itself; worked out once, not for each query."""
+        return self.shared - 2 * self.unshared
 
     @staticmethod
     def _sums(weights: NDArray, cells: sp.csr_array, ids: NDArray[np.int64], n_fields: int) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import (
+    AcceptDrift,
     Address,
     Confidence,
     Exact,
@@ -24,7 +25,7 @@ from flows.commands.running import answer, model_of, run_flow, runner_options, w
 
 def dedupe(
     inputs: Annotated[list[str], typer.Argument(metavar="[MODEL] RECORDS", show_default=False)],
-    out: Annotated[str, typer.Option(help="Run folder to write, or its URL.")],
+    out: Annotated[str, typer.Option(help="Run folder to write, or its URL; FOLDER/next: see docs/scheduling.md.")],
     min_precision: MinPrecision = None,
     min_recall: MinRecall = None,
     confidence: Confidence = 0.95,
@@ -33,7 +34,7 @@ def dedupe(
     truth: Truth = None,
     exact: Exact = False,
     config: Annotated[
-        Path | None, typer.Option(help="TOML or JSON: [golden], which record gives each field of a golden record.")
+        Path | None, typer.Option(help="TOML or JSON: [golden], rules of golden records; [drift], limits.")
     ] = None,
     runner: Runner = "threads",
     workers: Workers = None,
@@ -41,12 +42,14 @@ def dedupe(
     id_column: Id = "record_id",
     previous: Annotated[str | None, typer.Option(help="Run whose cluster ids go on.")] = None,
     keep_state: Annotated[bool, typer.Option(help="Keep what siamese update goes on from: 1.5 kB a record.")] = False,
+    accept_drift: AcceptDrift = False,
     as_json: Json = False,
 ) -> None:
     """Find every duplicate in a corpus; without a model, a first guess that needs no label."""
     from flows import config as configs
     from flows import show
 
+    settings = configs.read(config)
     model, (records,) = model_of(inputs, 1, "records")
     result = run_flow(
         "dedupe",
@@ -64,6 +67,8 @@ def dedupe(
         id_column=id_column,
         previous=previous,
         keep_state=keep_state,
-        golden=configs.read(config).golden,
+        golden=settings.golden,
+        drift=settings.drift,
+        accept_drift=accept_drift,
     )
-    answer(result, as_json, lambda summary: show.run(summary, out))
+    answer(result, as_json, show.run)

@@ -30,4 +30,4 @@ def demo(
     show.trained(run_flow("train", corpus, pairs, model))
     evaluate(model, corpus, pairs)
     truth = str(out / "true_pairs.parquet")
-    show.run(run_flow("dedupe", model, corpus, run, truth=truth), run, corpus)
+    show.run(run_flow("dedupe", model, corpus, run, truth=truth), corpus)

@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import (
+    AcceptDrift,
     Address,
     Confidence,
+    DriftConfig,
     Exact,
     Id,
     Json,
@@ -32,13 +34,16 @@ def link(
     verifier: Verifier = None,
     truth: Truth = None,
     exact: Exact = False,
+    config: DriftConfig = None,
     runner: Runner = "threads",
     workers: Workers = None,
     address: Address = None,
     id_column: Id = "record_id",
+    accept_drift: AcceptDrift = False,
     as_json: Json = False,
 ) -> None:
     """Find the records of one corpus in another; without a model, a first guess that needs no label."""
+    from flows import config as configs
     from flows import show
 
     model, (left, right) = model_of(inputs, 2, "left and right")
@@ -58,5 +63,7 @@ def link(
         truth=truth,
         exact=exact,
         id_column=id_column,
+        drift=configs.read(config).drift,
+        accept_drift=accept_drift,
     )
-    answer(result, as_json, lambda summary: show.run(summary, out))
+    answer(result, as_json, show.run)

@@ -30,4 +30,4 @@ def patch(
     delta, gone = (None if path is None else Records.open(path, id_column) for path in (changed, deleted))
     result = {**patch_records(Records.open(records, id_column), delta, gone, out).to_dict(), "out": str(out)}
     rows = [(name.replace("_", " "), f"{value:,}") for name, value in result.items() if isinstance(value, int)]
-    answer(result, as_json, lambda _: figures(f"[bold]Records in {out}[/bold]", rows))
+    answer(result, as_json, lambda _: figures(f"Records in {out}", rows))

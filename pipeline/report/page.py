@@ -18,7 +18,7 @@ from pipeline.report.histogram import Histogram, read_histogram
 from pipeline.report.pairtable import Row, pick_rows, table_data
 from pipeline.report.trust import read_reliability
 from pipeline.report.why import explain_examples, lesson_ids
-from pipeline.report.words import assurance, headline
+from pipeline.report.words import assurance, drift_said, headline
 from pipeline.thresholds import read_thresholds
 from siamese.encoder import SiameseEncoder
 from siamese.folders import AUDIT, read_json, write_text
@@ -91,6 +91,7 @@ def render_report(
         summary=summary,
         headline=headline(summary),
         assurance=assurance(summary),
+        drift_said=drift_said(summary["drift"]) if summary.get("drift") else None,
         thresholds=thresholds,
         chosen=next((row for row in thresholds if row["is_chosen"]), None),
         slider=_columns(thresholds, summary),

@@ -13,8 +13,8 @@ from scipy.special import logit
 
 from pipeline.fields import Fields
 from pipeline.matching import PAIRS
-from pipeline.pages import seen
 from pipeline.runfiles import batches
+from pipeline.unseen import seen
 
 DOUBTFUL, SUREST = 1500, 500  # pairs nearest to the threshold, and of the greatest probability
 CLIPPED = 160  # characters of a value that the table holds

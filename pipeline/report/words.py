@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pipeline.drift import what_drifted
+
 
 def headline(summary: dict[str, Any]) -> str:
     """A run in one sentence."""
@@ -43,12 +45,30 @@ def markdown(summary: dict[str, Any]) -> str:
         pairs, groups = summary["evaluation"]["pairs"], summary["evaluation"]["clusters"]["b_cubed"]
         rows.append(("Pairs against the truth", _scores(pairs)))
         rows.append(("Groups against the truth, B-cubed", _scores(groups)))
+    if summary.get("drift"):
+        rows.append(("Drift", drift_said(summary["drift"])))
     rows += [("Records", summary["records_path"]), ("Model", summary["model"])]
     said = assurance(summary)
     if said:
         lines += [said[0].upper() + said[1:] + ".", ""]
     lines += ["| | |", "|---|---|", *(f"| {name} | {_cell(value)} |" for name, value in rows), ""]
     return "\n".join(lines)
+
+
+def drift_said(drift: dict[str, Any]) -> str:
+    """Whether a run is like those before it, in a sentence without its end."""
+    with_what = ["the training records"] * drift["has_training"]
+    if drift["runs"]:
+        with_what.insert(0, "the last run" if drift["runs"] == 1 else f"the last {drift['runs']} runs")
+    if not drift["compared"]:
+        return "nothing to compare with: " + (
+            "no run before"
+            if drift["has_training"]
+            else "no run before, and a model without a portrait of its training records"
+        )
+    if not drift["told"]:
+        return f"none against {' and '.join(with_what)}"
+    return f"{drift['verdict']}: {what_drifted(drift)}"
 
 
 def _scores(scores: dict[str, float]) -> str:

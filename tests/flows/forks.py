@@ -14,7 +14,7 @@ WARM = """
 import json, os, sys, traceback
 from flows.embedded import quiet_defaults
 quiet_defaults()
-import flows.dedupe, prefect.server.api.server, uvicorn
+import flows.dedupe, flows.update, prefect.server.api.server, uvicorn
 from flows import cli
 from pipeline import proposing
 proposing.QUERIES, proposing.SCORED_PAIRS = {queries}, {pairs}

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from pipeline import proposing
+from pipeline import proposing, updating
 from tests.flows.command import Made, Run, assert_refused
+from tests.flows.test_update import changed
 
 WITHIN_SECONDS = 60.0
 BLOCKS = {"QUERIES": 32, "SCORED_PAIRS": 128}
@@ -52,6 +53,19 @@ def test_the_same_bytes_as_on_threads(cluster: Any, run: Run, made: Made, local:
     answer = run("dedupe", made.model, made.records, "--out", out, "--runner", "dask", "--address", address)
     assert (answer.code, answer.err) == (0, "")
     assert_same(out, local)
+
+
+@pytest.mark.slow
+def test_an_update_too(cluster: Any, run: Run, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in BLOCKS.items():
+        monkeypatch.setattr(proposing, name, size)
+    monkeypatch.setattr(updating, "_searches_on", lambda *_: False)  # as where much is new: candidates in blocks
+    base, records = tmp_path / "base", changed(made.records, tmp_path / "now.parquet")
+    assert run("dedupe", made.model, made.records, "--out", base, "--keep-state").code == 0
+    for out, options in (("local", ()), ("spread", ("--runner", "dask", "--address", cluster.scheduler_address))):
+        answer = run("update", base, records, "--out", tmp_path / out, *options)
+        assert (answer.code, answer.err) == (0, "")
+    assert_same(tmp_path / "spread", tmp_path / "local")
 
 
 def test_nothing_is_lost_with_a_killed_worker(cluster: Any, run: Run, made: Made, local: Path, tmp_path: Path) -> None:

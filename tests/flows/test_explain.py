@@ -13,6 +13,7 @@ from rich.console import Console
 pytest.importorskip("prefect")
 
 from flows import waterfall
+from pipeline.contents import Contents
 from pipeline.explaining import COLUMNS
 from pipeline.matcher import Matcher
 from siamese.encoder import SiameseEncoder
@@ -129,7 +130,8 @@ def test_matcher_explains_ids_and_records_alike(made: Made, matcher: Matcher) ->
     found = matcher.explain(left, right)
     assert tuple(found.columns) == COLUMNS and found["contribution"].dtype == float
     fields = found[found["part"] == "field"]
-    score = matcher.score(*(matcher._of_id(one) for one in (left, right))).iloc[0]
+    records = pd.read_parquet(made.records).set_index("record_id")
+    score = matcher.score(*(records.loc[[one]] for one in (left, right))).iloc[0]
     assert fields["contribution"].sum() == pytest.approx(score["distance"] ** 2, abs=1e-5)
     assert fields["name"].tolist() == matcher.encoder.schema.names
     of_words = found[found["part"].isin(["word", "other words"])].groupby("adds_up_to")["contribution"].sum()
@@ -137,7 +139,7 @@ def test_matcher_explains_ids_and_records_alike(made: Made, matcher: Matcher) ->
         assert total == pytest.approx(fields.set_index("name").loc[name, "contribution"], abs=1e-5)
     steps = found[found["part"] == "step"]["contribution"].sum()
     assert 1 / (1 + np.exp(-steps)) == pytest.approx(score["probability"], abs=1e-5)
-    record = pd.read_parquet(made.records).set_index("record_id").loc[right].dropna().to_dict()
+    record = records.loc[right].dropna().to_dict()
     pd.testing.assert_frame_equal(matcher.explain(left, record), found, check_exact=False, atol=1e-6)
     full = matcher.explanation(left, record, lessons=1)
     assert (full.left_id, full.right_id, len(full.lessons)) == (left, None, 2)
@@ -153,7 +155,7 @@ def test_what_matcher_cannot_explain(made: Made, matcher: Matcher) -> None:
         matcher.explain(left, [{name: "a"}, {name: "b"}])
     with pytest.raises(DataError, match="nothing to compare"):
         matcher.explain(left, {name: None})
-    textless = replace(matcher, corpus=replace(matcher.corpus, contents=type(matcher.corpus.contents)(())))
+    textless = Matcher(replace(matcher.live, corpus=replace(matcher.corpus, contents=Contents(()))))
     with pytest.raises(DataError, match="keeps no texts"):
         textless.explain(left, left)
 

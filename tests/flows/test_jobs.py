@@ -50,7 +50,7 @@ def test_training_beats_the_untrained_tower(job):
 def test_folders_hold_what_the_contract_says(job):
     assert {path.name for path in (job / "model").iterdir()} == {
         "encoder.json", "weights.safetensors", "calibration.json", "metrics.json", "manifest.json", "verifier",
-        "lessons.json", "lessons.safetensors",
+        "lessons.json", "lessons.safetensors", "portrait.json",
     }  # fmt: skip
     assert {path.name for path in (job / "model" / "verifier").iterdir()} == {
         "words.safetensors", "trees.txt", "random-trees.txt", "verifier.json",
@@ -65,6 +65,7 @@ def test_folders_hold_what_the_contract_says(job):
         "golden.parquet",
         "lineage.parquet",
         "thresholds.parquet",
+        "drift.json",
     }
     assert {path.name for path in (job / "run").iterdir()} == names
     assert not [path for path in job.rglob("*") if "partial" in path.name or path.suffix in (".pkl", ".pt", ".npz")]
@@ -89,6 +90,7 @@ def test_manifest_accounts_for_inputs_outputs_and_cost(job):
         "match",
         "cluster",
         "golden",
+        "drift",
         "report",
     }
     assert all(stage["seconds"] >= 0 and stage["peak_mb"] > 0 for stage in manifest["stages"].values())

@@ -12,6 +12,7 @@ import pytest
 from pipeline.resuming import job_folder
 from tests.flows.command import Made, Run, assert_refused
 from tests.flows.forks import Forks, forks, of_session
+from tests.flows.test_update import changed
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for stray processes in /proc")
 WITHIN_SECONDS = 60.0
@@ -91,6 +92,35 @@ def test_a_run_killed_at_any_moment(undisturbed: Undisturbed, tmp_path: Path, mo
     undisturbed.dedupe(out)
     assert undisturbed.forks.code() == 0
     undisturbed.assert_same(out)
+
+
+@pytest.mark.slow
+def test_an_update_that_was_killed_again_and_again(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    base, whole, out = (tmp_path / name for name in ("base", "whole", "killed/run"))
+    out.parent.mkdir()
+    here, made = undisturbed.forks, undisturbed.made
+    records = changed(made.records, tmp_path / "now.parquet")
+
+    def update(out: Path) -> int:
+        return here.start("update", base, records, "--out", out, "--json")
+
+    here.start("dedupe", made.model, made.records, "--out", base, "--keep-state")
+    assert here.code() == 0
+    update(whole)
+    assert here.code() == 0
+    done: dict[str, int] = {}
+    for note in ("again-embed", "again-search", "gather", "again-score"):
+        pid = update(out)
+        wait_for(out, note)
+        assert here.kill(pid) == -9
+        assert not of_session(pid) and not out.exists()
+        now = notes(out)
+        assert done.items() < now.items(), "a note was written twice"
+        done = now
+    update(out)
+    assert here.code() == 0
+    assert results(out) == results(whole) and len(results(out)) > 8
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
 def test_two_runs_of_one_output_at_once(run: Run, made: Made, tmp_path: Path) -> None:

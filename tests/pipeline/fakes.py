@@ -18,6 +18,7 @@ class FakeEncoder:
 
     fingerprint = "fake"
     verifier = None
+    portrait = None
 
     def __init__(self, dim: int = 16, energy: Energy = Energy.EUCLIDEAN, margin: float = 1.25) -> None:
         self.dim, self.energy, self.margin = dim, energy, margin

@@ -43,6 +43,15 @@ def test_without_a_wish_the_best_f1_at_the_corpus_s_share_decides(calibration) -
     assert rare.judge(np.array([0.5])).probability < plain.judge(np.array([0.5])).probability
 
 
+def test_groups_are_one_from_half_the_best_f1_on_whatever_was_asked_of_pairs(calibration) -> None:
+    plain, strict = Threshold().decide(calibration), Threshold(min_precision=0.95).decide(calibration)
+    assert plain.least_mean == strict.least_mean == calibration.expected_f1() / 2 < 0.5
+    rare = Threshold().decide(calibration, Histogram.of(draw(20_000, 0.02, 1)[0]))
+    assert rare.least_mean < plain.least_mean
+    chosen = Calibration.fit(*draw(1000, 0.5, 0), are_chosen=True)
+    assert Threshold().decide(chosen).least_mean == 0.5
+
+
 @pytest.mark.parametrize("what", ["precision", "recall"])
 def test_a_promise_is_kept_on_other_pairs_and_says_its_evidence(calibration, what) -> None:
     decision = Threshold(**{f"min_{what}": 0.95}).decide(calibration)

@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from pipeline.embedding import SHARD_ROWS, Embeddings
-from pipeline.index import IndexKind, VectorIndex, kind_for
+from pipeline.index import Found, IndexKind, VectorIndex, kind_for
 from siamese.distances import Energy
 from siamese.errors import ArtifactError, SettingsError
 
@@ -28,6 +28,13 @@ def found_by(index: VectorIndex, vectors: np.ndarray, radius: float) -> set[tupl
     query, row, _ = index.within(vectors, radius)
     assert len(set(zip(query.tolist(), row.tolist(), strict=True))) == len(query), "a pair came twice"
     return set(zip(query.tolist(), row.tolist(), strict=True))
+
+
+def by_query(found: Found, queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(queries, k) distances and rows, where no two are equally far."""
+    query, row, distance = found
+    assert (query == np.arange(queries).repeat(k)).all()
+    return distance.reshape(queries, k), row.reshape(queries, k)
 
 
 @pytest.mark.parametrize("energy", list(Energy))
@@ -65,7 +72,7 @@ def test_a_group_of_500_equal_vectors_comes_out_whole(kind):
 def test_nearest_is_sorted_and_exact(kind):
     vectors = clustered(1500)
     index = VectorIndex.build(Embeddings((vectors,), 16), Energy.EUCLIDEAN, kind=kind, radius=0.6)
-    distances, rows = index.nearest(vectors[:20], 4)
+    distances, rows = by_query(index.nearest(vectors[:20], 4), 20, 4)
     apart = cdist(vectors[:20].astype(np.float64), vectors.astype(np.float64))
     true = np.sort(apart, axis=1)[:, :4]
     near = true <= (
@@ -78,7 +85,7 @@ def test_nearest_is_sorted_and_exact(kind):
 
 def test_k_beyond_the_corpus_gives_the_corpus():
     index = VectorIndex.build(Embeddings((clustered(7),), 16), Energy.EUCLIDEAN, radius=0.5)
-    distances, rows = index.nearest(clustered(2), 50)
+    distances, rows = by_query(index.nearest(clustered(2), 50), 2, 7)
     assert rows.shape == (2, 7) and sorted(rows[0]) == list(range(7)) and np.isfinite(distances).all()
 
 

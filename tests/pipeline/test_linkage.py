@@ -19,16 +19,16 @@ def clique(rows: list[int], probability: float) -> list[tuple[int, int, float]]:
     return [(a, b, probability) for i, a in enumerate(rows) for b in rows[i + 1 :]]
 
 
-def split(n: int, pairs: list[tuple[int, int, float]]) -> set[frozenset[int]]:
+def split(n: int, pairs: list[tuple[int, int, float]], least_mean: float = 0.5) -> set[frozenset[int]]:
     left, right = (np.array([pair[i] for pair in pairs], np.int64) for i in (0, 1))
     probability = np.array([pair[2] for pair in pairs])
     bonds = Bonds(left, right, probability, probability >= 0.5)
     component = components(left[bonds.is_match], right[bonds.is_match], n)
-    return groups(split_loose(component, bonds))
+    return groups(split_loose(component, bonds, least_mean))
 
 
-def by_hand(n: int, pairs: list[tuple[int, int, float]]) -> set[frozenset[int]]:
-    """Merge the two groups with the greatest mean probability, while that is a half or more; ties are avoided by the caller."""
+def by_hand(n: int, pairs: list[tuple[int, int, float]], least_mean: float) -> set[frozenset[int]]:
+    """Merge the two groups with the greatest mean probability, while that is so much; ties are avoided by the caller."""
     p = np.zeros((n, n))
     for a, b, value in pairs:
         p[a, b] = p[b, a] = value
@@ -38,7 +38,7 @@ def by_hand(n: int, pairs: list[tuple[int, int, float]]) -> set[frozenset[int]]:
             (i, j): p[np.ix_(found[i], found[j])].mean() for i in range(len(found)) for j in range(i + 1, len(found))
         }
         (i, j), best = max(means.items(), key=lambda item: item[1])
-        if best < 0.5:
+        if best < least_mean:
             break
         found[i] += found.pop(j)
     return {frozenset(group) for group in found}
@@ -63,8 +63,8 @@ def test_a_large_group_that_lacks_some_pairs_stays_whole(way) -> None:
 
 @pytest.mark.parametrize("rows", [range(0), range(3, 1_000)], ids=["in rounds", "laid out"])
 @settings(max_examples=60)
-@given(st.integers(0, 10_000), st.integers(3, 12), st.floats(0.2, 1))
-def test_groups_are_those_of_average_linkage_by_hand(rows, seed, n, density) -> None:
+@given(st.integers(0, 10_000), st.integers(3, 12), st.floats(0.2, 1), st.floats(0.01, 0.99))
+def test_groups_are_those_of_average_linkage_by_hand(rows, seed, n, density, least) -> None:
     random = np.random.default_rng(seed)
     pairs = [(a, b, float(random.random())) for a in range(n) for b in range(a + 1, n) if random.random() < density]
     pairs = pairs or [(0, 1, 0.7)]
@@ -72,8 +72,9 @@ def test_groups_are_those_of_average_linkage_by_hand(rows, seed, n, density) -> 
     # Average linkage over everything, as one component.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(linkage, "LAID_OUT", rows)
-        found = split_loose(np.zeros(n, np.int64), Bonds(left, right, probability, probability >= 0.5))
-    assert groups(found) == by_hand(n, pairs)
+        bonds = Bonds(left, right, probability, probability >= least)
+        found = split_loose(np.zeros(n, np.int64), bonds, least)
+    assert groups(found) == by_hand(n, pairs, least)
 
 
 def test_a_component_of_50000_rows_falls_apart_and_thousands_of_small_ones_with_it() -> None:
@@ -93,9 +94,21 @@ def test_a_component_of_50000_rows_falls_apart_and_thousands_of_small_ones_with_
     bonds = Bonds(left[once], right[once], probability[once], np.ones(len(once), bool))
     component = components(bonds.left, bonds.right, n + 80_000)
     assert np.bincount(component).max() == n and len(np.bincount(component)) == 20_001
-    group = split_loose(component, bonds)
+    group = split_loose(component, bonds, 0.5)
     assert np.array_equal(group[:n], np.repeat(group[first], 10)) and len(np.unique(group)) == 5_000 + 40_000
     assert np.array_equal(group[n:], np.repeat(group[n::2], 2))
+
+
+def test_what_is_asked_of_the_mean_decides(way) -> None:
+    pairs = [
+        *clique([0, 1, 2], 0.95),
+        *clique([3, 4, 5], 0.95),
+        *((a, b, 0.4) for a in range(2) for b in range(3, 6)),
+        (2, 3, 0.8),
+    ]
+    mean = (6 * 0.4 + 0.8) / 9
+    assert split(6, pairs, mean - 0.01) == {frozenset(range(6))}
+    assert split(6, pairs, mean + 0.01) == {frozenset((0, 1, 2)), frozenset((3, 4, 5))}
 
 
 @pytest.mark.parametrize("n", [40, 300])

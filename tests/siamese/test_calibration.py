@@ -137,6 +137,11 @@ def test_rarer_matches_have_lower_probabilities_and_a_stricter_threshold(weight:
     precision, recall, at = precision_recall_curve(labels, -scores, sample_weight=np.where(labels, 1, weight))
     best = -at[np.argmax(2 * precision[:-1] * recall[:-1] / (precision[:-1] + recall[:-1]))]
     assert calibration.best_f1(weight) == pytest.approx(best, abs=0.1)
+    found = (2 * precision * recall / (precision + recall)).max()
+    assert calibration.expected_f1(weight) == pytest.approx(found, abs=0.01)
+    # Lipton, Elkan and Naryanaswamy 2014: the last pair worth flagging has half the best F1 for a probability.
+    half = calibration.probability(calibration.best_f1(weight), weight)
+    assert calibration.expected_f1(weight) / 2 == pytest.approx(float(half), abs=0.02)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=4, max_size=80), st.integers(0, 5))

@@ -1,18 +1,19 @@
-"""Spanning: the strongest path of pairs from each row of a cluster to the one that stands for it."""
+"""Paths: the strongest path of pairs from each row of a cluster to the one that stands for it."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
+from scipy.sparse.csgraph import breadth_first_order
 
 from pipeline.bonds import Bonds
+from pipeline.forest import strongest_ties
 
 
 @dataclass(frozen=True)
-class Forest:
-    """A tree in each cluster, of n rows, all (n,).
+class Paths:
+    """A tree in each cluster, of n rows, all (n,): the path of each row to the root.
 
     Attributes:
         parent: the next row on the way to the root; -1 for a root, and for rows that no root is tied to.
@@ -27,7 +28,7 @@ class Forest:
     weakest: NDArray[np.float64]
 
     @classmethod
-    def of(cls, bonds: Bonds, roots: NDArray[np.int64], n: int) -> "Forest":
+    def of(cls, bonds: Bonds, roots: NDArray[np.int64], n: int) -> "Paths":
         """Maximum spanning trees by probability: of all paths between two rows, theirs has the strongest weakest link (Hu 1961).
         Of equal probabilities a flagged pair goes first, then one with a root, then the first of the rows.
 
@@ -40,17 +41,15 @@ class Forest:
         low, high = np.minimum(bonds.left, bonds.right), np.maximum(bonds.left, bonds.right)
         to_root = is_root[low] | is_root[high]
         order = np.lexsort((high, low, ~to_root, ~bonds.is_match, -bonds.probability))
-        rank = np.arange(1.0, len(order) + 1)  # no two alike: there is one tree
-        tree = minimum_spanning_tree(coo_array((rank, (low[order], high[order])), shape=(n, n)).tocsr()).tocoo()
+        tree = bonds.take(order[strongest_ties(low[order], high[order], n)])
         # One walk for all trees, from a row beyond the last that is tied to every root.
-        one, other = np.append(tree.row, np.full(len(roots), n)), np.append(tree.col, roots)
+        one, other = np.append(tree.left, np.full(len(roots), n)), np.append(tree.right, roots)
         graph = coo_array((np.ones(len(one), np.int8), (one, other)), shape=(n + 1, n + 1)).tocsr()
         walk, before = breadth_first_order(graph, n, directed=False)
         parent = np.where((before[:n] < 0) | (before[:n] == n), -1, before[:n]).astype(np.int64)
         strength = np.full(n, np.nan)
-        place = order[tree.data.astype(np.int64) - 1]
-        child = np.where(parent[tree.row] == tree.col, tree.row, tree.col)
-        strength[child] = bonds.probability[place]
+        child = np.where(parent[tree.left] == tree.right, tree.left, tree.right)
+        strength[child] = tree.probability
         strength[parent < 0] = np.nan
         return cls(parent, strength, *_along(parent, strength, walk[1:]))
 

@@ -1,0 +1,47 @@
+"""Fitting a model: which labelled pairs it has to have, and which of them teach."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.fitting import fit_encoder
+from pipeline.pairs import LabelledPairs
+from pipeline.records import Records
+from pipeline.synthetic import make_corpus
+from siamese.errors import DataError
+from siamese.settings import TrainingConfig
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> pd.DataFrame:
+    """Pairs of a small corpus, all genuine ones in valid, as a labelling session leaves them that drew most pairs at random."""
+    made = make_corpus(300, seed=0)
+    made.save(tmp_path)
+    pairs = made.pairs.groupby("label").head(40)
+    return pairs.assign(
+        split=["valid" if label or number % 2 else "train" for number, label in enumerate(pairs["label"])]
+    )
+
+
+def fit(folder: Path, labels: pd.DataFrame, tower: str = "ngram"):
+    labels.to_parquet(folder / "labels.parquet")
+    labelled = LabelledPairs.read(str(folder / "labels.parquet"))
+    return fit_encoder(
+        Records.open(str(folder / "records.parquet")), labelled, tower=tower, config=TrainingConfig(epochs=2)
+    )
+
+
+def test_pairs_of_valid_teach_too_where_folds_hold_them_out_in_turn(labels: pd.DataFrame, tmp_path: Path) -> None:
+    model = fit(tmp_path, labels)
+    assert model.metrics["train"]["matches"] == 0
+    assert model.metrics["learned"] == {"pairs": len(labels), "matches": 40}
+
+
+def test_a_class_that_is_missing_is_named(labels: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"the valid part of .* has no pair of label 1"):
+        fit(tmp_path, labels[labels["label"] == 0])
+    with pytest.raises(DataError, match=r"the train part of .* has no pair of label 1"):
+        fit(tmp_path, labels, tower="lstm")  # whose folds' weights have no mean: it learns from train alone
+    with pytest.raises(DataError, match=r"the valid part of .* has only pairs of label 1"):
+        fit(tmp_path, labels[(labels["label"] == 1) | (labels["split"] == "train")])
