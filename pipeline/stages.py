@@ -46,7 +46,6 @@ from siamese.folders import (
     MANIFEST,
     OWN,
     Place,
-    check_manifest,
     edited_folder,
     read_json,
     write_json,
