@@ -1,8 +1,10 @@
 """The encoder: what is saved is what is loaded, and damage is told; and the package's front door."""
 
+import errno
 import importlib
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -177,11 +179,11 @@ def test_a_failed_save_leaves_nothing_new_and_the_earlier_model_whole(
     before, fingerprint = tree(tmp_path), encoder.fingerprint
 
     def full(*_: Any, **__: Any) -> None:
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(encoder_module, step, full)
     for name in ("earlier", "new"):
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(OutputError, match="No space left on device"):
             encoder.save(tmp_path / name)
     assert tree(tmp_path) == before
     assert [p.name for p in tmp_path.iterdir()] == ["earlier"]
