@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint typecheck walk-through bench bench-accuracy bench-clusters bench-few-labels bench-labelling bench-peers bench-queries bench-speed soak clean
+.PHONY: demo test test-slow lint typecheck walk-through bench bench-accuracy bench-clusters bench-few-labels bench-labelling bench-peers bench-queries bench-speed soak faults clean
 
 demo: .venv/installed ## the whole job on data made from a seed
 	$(BIN)/siamese demo
@@ -50,6 +50,9 @@ bench-speed: .venv/installed-bench ## speed and scale beside peers, up to a mill
 
 soak: .venv/installed-test ## a scripted week of nightly runs, one drifted, one killed
 	$(BIN)/python benchmarks/soak.py --out benchmarks/results
+
+faults: .venv/installed-test ## faults injected and inputs fuzzed: ten minutes, as root
+	unshare --mount $(BIN)/python benchmarks/faults.py --out benchmarks/results
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -25,6 +25,7 @@ from flows.commands.train import train
 from flows.commands.update import update
 from flows.commands.verify import verify
 from siamese.errors import SiameseError
+from siamese.secrets import Redacting, redacted
 
 app = typer.Typer(
     help="Find duplicates: learn from labelled pairs what is the same, then flag every match, with a probability.",
@@ -62,6 +63,7 @@ def main() -> None:
     """Run the command; a user's mistake is one line and exit code 2."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("siamese: %(message)s"))
+    handler.addFilter(Redacting())
     log = logging.getLogger("siamese")
     log.handlers = [handler]  # not one more where main is called again in the same process
     log.propagate = False  # Prefect gives the root logger a handler of its own
@@ -71,7 +73,8 @@ def main() -> None:
         print("siamese: " + " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        print(f"siamese: {error.strerror or error}: '{error.filename}'", file=sys.stderr)
+        where = "" if error.filename is None else f": '{error.filename}'"
+        print("siamese: " + redacted(" ".join(f"{error.strerror or error}{where}".split())), file=sys.stderr)
         sys.exit(2)
 
 

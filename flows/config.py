@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.limits import DriftLimits
 from pipeline.rules import GoldenRules
-from siamese.errors import SettingsError
+from siamese.errors import SettingsError, reason
 from siamese.settings import TrainingConfig, explain
 
 
@@ -55,8 +55,8 @@ def read(path: Path | None) -> JobConfig:
         raise SettingsError(
             f"'{path}': {explain(error)}; a config has the tables schema, tower, training, golden and drift"
         ) from error
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise SettingsError(f"cannot read the config '{path}': {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingsError(f"cannot read the config '{path}': {reason(error)}") from error
 
 
 def training(settings: dict[str, Any]) -> TrainingConfig:

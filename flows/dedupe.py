@@ -5,13 +5,13 @@ from typing import Any
 from prefect import flow
 
 from flows.jobs import Job, previous_of
-from flows.runners import local_runner
+from flows.runners import RESULTS, local_runner
 from pipeline.decision import Threshold
 from pipeline.limits import DriftLimits
 from pipeline.rules import GoldenRules
 
 
-@flow(task_runner=local_runner())
+@flow(task_runner=local_runner(), **RESULTS)
 def dedupe(
     model: str | None,
     records: str,

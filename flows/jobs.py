@@ -20,8 +20,19 @@ from pipeline.resuming import job_folder, job_key
 from pipeline.rules import GoldenRules
 from pipeline.survivorship import check_rules
 from siamese.errors import ArtifactError
-from siamese.folders import MANIFEST, Place, check_manifest, check_writable, local_folder, read_json
+from siamese.folders import (
+    MANIFEST,
+    Place,
+    check_manifest,
+    check_writable,
+    local_folder,
+    place_of,
+    read_json,
+    writing,
+)
+from siamese.publishing import staging_for, sweep
 from siamese.remote import is_url
+from siamese.secrets import redacted
 
 NO_MODEL = "none (the untrained tower)"
 
@@ -77,10 +88,22 @@ class Job:
         if self.model is not None:
             yield str(local_folder(self.model, "model").absolute())
             return
-        beside = None if is_url(self.out) else Path(self.out).absolute().parent
-        with tempfile.TemporaryDirectory(prefix=".siamese-first-", dir=beside) as folder:
-            stages.first_model(sources, Path(folder) / "model")
-            yield str(Path(folder) / "model")
+        with self._beside() as folder:
+            stages.first_model(sources, folder / "model")
+            yield str(folder / "model")
+
+    @contextmanager
+    def _beside(self) -> Iterator[Path]:
+        """A folder beside the output until the run ends; one that a killed run left is removed."""
+        if is_url(self.out):
+            with tempfile.TemporaryDirectory(prefix="siamese-") as folder:
+                yield Path(folder)
+            return
+        out = place_of(self.out)
+        first = out.with_name(f"{out.name}-first")
+        sweep(first)
+        with writing(out), staging_for(first) as staging:
+            yield staging
 
     def _run(self, model: str, sources: list[Records]) -> dict[str, Any]:
         encoder = stages.load_encoder(model)
@@ -178,8 +201,8 @@ class Job:
             "search": _figures(done["propose"]),
             "evaluation": evaluation
             and {**_figures(evaluation), "promises": kept_promises(done["match"]["promises"], evaluation)},
-            "model": self.model or NO_MODEL,
-            "records_path": " and ".join(self.records),
+            "model": redacted(self.model or NO_MODEL),
+            "records_path": redacted(" and ".join(self.records)),
             "one_to_one": self.one_to_one,
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": {name: facts["seconds"] for name, facts in done.items()},
@@ -219,7 +242,10 @@ def origin_of(run: Path | None) -> dict[str, str] | None:
 
 
 def inputs_of(records: Records) -> dict[str, Any]:
-    return {"path": records.path, "files": records.digests()}
+    return {
+        "path": redacted(records.path),
+        "files": {redacted(file): digest for file, digest in records.digests().items()},
+    }
 
 
 def _figures(facts: dict[str, Any]) -> dict[str, Any]:

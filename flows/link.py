@@ -5,12 +5,12 @@ from typing import Any
 from prefect import flow
 
 from flows.jobs import Job
-from flows.runners import local_runner
+from flows.runners import RESULTS, local_runner
 from pipeline.decision import Threshold
 from pipeline.limits import DriftLimits
 
 
-@flow(task_runner=local_runner())
+@flow(task_runner=local_runner(), **RESULTS)
 def link(
     model: str | None,
     left: str,

@@ -6,13 +6,14 @@ from typing import Any, Literal
 from prefect import Flow, flow, get_run_logger
 
 from flows.retrying import retry
+from flows.runners import RESULTS
 
 FlowName = Literal["train", "index", "dedupe", "link", "update"]
 
 RETRIES, RETRY_DELAY_SECONDS = 3, 60.0
 
 
-@flow
+@flow(**RESULTS)
 def scheduled(
     flow_name: FlowName,
     parameters: dict[str, Any],

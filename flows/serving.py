@@ -1,5 +1,6 @@
 """Serving: jobs of a config, each run by Prefect on its schedule, until the process is stopped."""
 
+import logging
 import socket
 import tomllib
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from flows.embedded import ApiServer
 from flows.scheduled import RETRIES, RETRY_DELAY_SECONDS, FlowName, flow_of, scheduled
-from siamese.errors import SettingsError
+from siamese.errors import SettingsError, reason
 from siamese.settings import explain
 
 
@@ -44,7 +45,8 @@ class Job(BaseModel):
             if parameter.default is parameter.empty and name not in self.parameters:
                 raise ValueError(f"the flow {self.flow} needs the parameter '{name}'")
         try:
-            flow_of(self.flow).validate_parameters(self.parameters)
+            with _unsaid("prefect.flows"):  # it would log the parameters, whatever is in them
+                flow_of(self.flow).validate_parameters(self.parameters)
         except ParameterTypeError as error:
             raise ValueError(
                 f"a parameter does not fit the flow {self.flow}: {' '.join(str(error).split())}"
@@ -54,6 +56,16 @@ class Job(BaseModel):
     @property
     def schedule(self) -> CronSchedule:
         return CronSchedule(cron=self.cron, timezone=self.timezone)
+
+
+@contextmanager
+def _unsaid(name: str) -> Iterator[None]:
+    log = logging.getLogger(name)
+    was, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = was
 
 
 class ServeConfig(BaseSettings):
@@ -99,11 +111,15 @@ class ServeConfig(BaseSettings):
             SettingsError: it cannot be read, or does not do; every job is checked against its flow here and not at night.
         """
         try:
-            return cls(**tomllib.loads(path.read_text(encoding="utf-8")))
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            for name in content:
+                if name.startswith("_"):  # an option of pydantic's own
+                    raise SettingsError(f"'{path}': there is no setting '{name}'")
+            return cls(**content)
         except ValidationError as error:
             raise SettingsError(f"'{path}': {explain(error)}") from error
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(f"cannot read the config '{path}': {error}") from error
+        except (OSError, ValueError, RecursionError) as error:  # of the file, or of what the environment holds
+            raise SettingsError(f"cannot read the config '{path}': {reason(error)}") from error
 
 
 def serve_jobs(config: ServeConfig) -> None:

@@ -7,15 +7,17 @@ from uuid import UUID
 from prefect import flow, task
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 
+from flows.runners import RESULTS
 from pipeline.fitting import fit_encoder
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
 from siamese.folders import check_writable
+from siamese.secrets import redacted
 from siamese.settings import TrainingConfig
 from siamese.training import Epoch
 
 
-@flow
+@flow(**RESULTS)
 def train(
     records: str,
     pairs: str,
@@ -81,6 +83,6 @@ def fit(
     update_progress_artifact(progress, 100.0)
     history = encoder.metrics["training"]["history"]
     create_table_artifact(
-        [dict(epoch) for epoch in history], key="training-history", description=f"Training of `{out}`"
+        [dict(epoch) for epoch in history], key="training-history", description=f"Training of `{redacted(out)}`"
     )
     return {"model": out, "fingerprint": encoder.fingerprint, "margin": encoder.margin, **encoder.metrics}

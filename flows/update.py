@@ -6,7 +6,7 @@ from typing import Any
 from prefect import flow
 
 from flows.jobs import Job
-from flows.runners import local_runner
+from flows.runners import RESULTS, local_runner
 from pipeline import stages
 from pipeline.decision import Threshold
 from pipeline.limits import DriftLimits
@@ -16,7 +16,7 @@ from siamese.errors import ArtifactError
 from siamese.folders import read_json
 
 
-@flow(task_runner=local_runner())
+@flow(task_runner=local_runner(), **RESULTS)
 def update(
     run: str,
     records: str,

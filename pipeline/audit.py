@@ -137,7 +137,7 @@ def read_audit(run: str, judged: str, *, confidence: float = 0.95, labels: Path 
     if labels is not None:
         _write_labels(known, strata, labels)
     try:
-        with edited_folder(run, "run") as folder:
+        with edited_folder(run, "run", whole=False) as folder:
             write_json(folder / AUDIT, audit.to_dict())
     except OSError as error:
         raise OutputError(f"cannot write '{folder / AUDIT}': {error.strerror or error}") from error

@@ -9,6 +9,7 @@ from pipeline.pairchanges import PairChanges
 from pipeline.partitions import Partitions
 from siamese.errors import DataError
 from siamese.folders import AUDIT, Place, check_manifest, local_folder, read_json
+from siamese.secrets import redacted
 
 SUMMARY = "summary.json"
 FIGURES = (  # of a summary, side by side
@@ -51,7 +52,7 @@ class RunSide:
         folder = local_folder(place, "run")
         manifest = check_manifest(folder, "run")
         audit = read_json(folder / AUDIT) if (folder / AUDIT).is_file() else None
-        return cls(str(place), folder, manifest, read_json(folder / SUMMARY), audit)
+        return cls(redacted(str(place)), folder, manifest, read_json(folder / SUMMARY), audit)
 
     @property
     def kind(self) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from siamese.folders import written
 from siamese.hashing import hash_texts
 
 SHARD_ROWS = 65_536
@@ -42,9 +43,10 @@ def write_contents(texts: pa.Table, folder: Path, number: int) -> None:
     """One shard."""
     path = folder / f"{number:06d}.arrow"
     beside = path.with_suffix(".partial")
-    with pa.ipc.new_file(beside, texts.schema) as writer:
-        writer.write_table(texts.combine_chunks())
-    os.replace(beside, path)
+    with written(path):
+        with pa.ipc.new_file(beside, texts.schema) as writer:
+            writer.write_table(texts.combine_chunks())
+        os.replace(beside, path)
 
 
 def content_keys(texts: pa.Table) -> NDArray[np.uint64]:

@@ -21,6 +21,7 @@ from pipeline.records import Records, check_ids
 from siamese.calibration import Calibration
 from siamese.distances import Energy, distance
 from siamese.errors import ArtifactError
+from siamese.folders import written
 from siamese.portrait import Portrait
 from siamese.schema import Schema
 from siamese.verifier import Verifier
@@ -208,9 +209,14 @@ def embed_block(encoder: Encoder, folder: Path, number: int) -> dict[str, int]:
 
 
 def save_array(path: Path, array: NDArray) -> None:
-    """An array as a file, whole or not at all; a worker that was given up for lost may still be writing the same one."""
+    """An array as a file, whole or not at all; a worker that was given up for lost may still be writing the same one.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     path.parent.mkdir(exist_ok=True)
     beside = path.with_suffix(f".{uuid.uuid4().hex[:8]}.partial")
-    with beside.open("wb") as file:
-        np.save(file, array)
-    os.replace(beside, path)
+    with written(path):
+        with beside.open("wb") as file:
+            np.save(file, array)
+        os.replace(beside, path)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from siamese.errors import ArtifactError, OutputError
-from siamese.folders import MANIFEST, Place, check_manifest, check_writable, publish, read_json, write_json
+from siamese.folders import MANIFEST, Place, check_manifest, check_writable, publish, read_json, seal_manifest
 from siamese.remote import RemoteFolder, is_url
 
 SUFFIX = ".held"
@@ -59,6 +59,6 @@ def accept(place: Path) -> Path:
         raise ArtifactError(f"'{place}' is not held: expected a run that drift kept from being published")
     out = place.with_suffix("")
     check_writable(out)
-    write_json(place / MANIFEST, {name: said for name, said in manifest.items() if name != HELD})
+    seal_manifest(place, {name: said for name, said in manifest.items() if name != HELD})
     publish(place, out)
     return out

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pipeline.embedding import Embeddings, measure
 from siamese.distances import Energy
 from siamese.errors import ArtifactError, SettingsError
+from siamese.folders import written
 
 INDEX = "index.faiss"
 RECALL_TARGET = (
@@ -93,7 +94,8 @@ class VectorIndex:
         return built
 
     def save(self, folder: Path) -> None:
-        faiss.write_index(self.index, str(folder / INDEX))
+        with written(folder / INDEX):
+            faiss.write_index(self.index, str(folder / INDEX))
 
     @classmethod
     def load(cls, folder: Path, embeddings: Embeddings, energy: Energy, facts: dict) -> "VectorIndex":

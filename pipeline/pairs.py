@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from pipeline.components import components
-from pipeline.records import read_table
+from pipeline.records import as_ids, read_table
 from siamese.errors import DataError
 from siamese.pairs import Pairs
 
@@ -52,8 +52,12 @@ class LabelledPairs:
         has_labels, has_split = "label" in frame.columns, "split" in frame.columns
         columns = {name: frame[name] for name in ("left_id", "right_id")}
         label = frame["label"] if has_labels else pd.Series(1, index=frame.index)
-        known = label.map(label_of)
-        sure = ~frame["unsure"].fillna(False).astype(bool) if "unsure" in frame.columns else known.notna() | True
+        known = pd.Series([label_of(each) for each in label], index=label.index, dtype=float)
+        sure = known.notna() | True
+        if "unsure" in frame.columns:
+            unsure = frame["unsure"].map(label_of).where(frame["unsure"].notna(), 0.0)
+            refuse_rows(unsure.isna(), path, "unsure", frame["unsure"], "true, false or nothing")
+            sure = unsure == 0
         refuse_rows(known.isna() & sure, path, "label", label, "1 (the same) or 0 (not the same)")
         columns["label"] = known
         columns["is_chosen"] = frame["weight"].notna() if "weight" in frame.columns else False
@@ -112,7 +116,7 @@ def read_id_pairs(path: str) -> pa.Table:
         have = ", ".join(f"'{name}'" for name in table.column_names)
         raise DataError(f"'{path}' has no column '{missing[0]}', it has {have}: pairs need left_id, right_id and label")
     for name in ("left_id", "right_id"):
-        ids = table[name].cast(pa.large_string())
+        ids = as_ids(table[name], path, name)
         values = ids.to_pandas()
         refuse_rows(values.isna() | (values == ""), path, name, values, "the id of a record")
         table = table.set_column(table.column_names.index(name), name, ids)

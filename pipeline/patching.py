@@ -12,6 +12,7 @@ from pipeline.partitions import places
 from pipeline.records import Records, check_ids
 from pipeline.tables import check_table
 from siamese.errors import DataError, OutputError, reason
+from siamese.publishing import staged_file
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,12 @@ def patch_records(records: Records, delta: Records | None, deleted: Records | No
     if len(both):
         raise DataError(f"'{gone[int(both[0])].as_py()}' is to be deleted, and is among the changed records too")
     patch = _Patch(records, changed, gone)
-    beside = out.with_name(f".{out.name}.partial")
     try:
-        with pq.ParquetWriter(beside, patch.schema, compression="zstd") as writer:
+        with staged_file(out) as staging, pq.ParquetWriter(staging, patch.schema, compression="zstd") as writer:
             for table in patch.tables():
                 writer.write_table(table)
-        beside.replace(out)
     except OSError as error:
         raise OutputError(f"cannot write '{out}': {error.strerror or error}") from error
-    finally:
-        beside.unlink(missing_ok=True)
     return patch.counts
 
 

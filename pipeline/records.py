@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
 
@@ -86,7 +87,7 @@ class Records:
         row = 0
         for file in self.files:
             for table in read_batches(self.filesystem, file, wanted):
-                ids = table[self.id_column].cast(pa.large_string())
+                ids = as_ids(table[self.id_column], self.path, self.id_column)
                 empty = pc.fill_null(pc.equal(pc.utf8_length(ids), 0), True)
                 if pc.any(empty).as_py():
                     first = row + pc.index(empty, True).as_py() + 1
@@ -125,12 +126,33 @@ class Records:
         return pa.concat_tables(kept, promote_options="permissive")
 
     def digests(self) -> dict[str, str]:
-        """sha256 of each file."""
+        """sha256 of each file.
+
+        Raises:
+            DataError: one is gone, or cannot be read.
+        """
         found = {}
         for file in self.files:
-            with self.filesystem.open(file, "rb") as stream:
-                found[file] = hashlib.file_digest(stream, "sha256").hexdigest()
+            try:
+                with self.filesystem.open(file, "rb") as stream:
+                    found[file] = hashlib.file_digest(stream, "sha256").hexdigest()
+            except Exception as error:  # every filesystem has errors of its own kinds
+                raise DataError(f"cannot read '{file}': {reason(error)}") from error
         return found
+
+
+def as_ids(column: pa.ChunkedArray, path: str, name: str) -> pa.ChunkedArray:
+    """A column of ids as large_string.
+
+    Raises:
+        DataError: it holds what is no text and no number.
+    """
+    try:
+        return column.cast(pa.large_string())
+    except pa.ArrowException as error:
+        raise DataError(
+            f"the column '{name}' of '{path}' holds {column.type}, which is no id: expected text"
+        ) from error
 
 
 def check_ids(ids: pa.Array, records: Records) -> None:
@@ -151,15 +173,42 @@ def read_batches(filesystem: Filesystem, file: str, columns: list[str] | None = 
     """The rows of one file as tables; columns that it lacks come as nulls.
 
     Raises:
-        DataError: it is damaged, wrongly encoded or of no known format.
+        DataError: it is damaged, wrongly encoded, of no known format, or names a column twice.
     """
     reader = {"parquet": _parquet, "csv": _csv, "json": _json}[_format(file)]
+    with _whole(file), _opened(filesystem, file) as stream:
+        for table in reader(stream, columns):
+            check_names(table.column_names, file)
+            table = _without_views(table)
+            yield table if columns is None else pa.table({name: _column(table, name) for name in columns})
+
+
+def _without_views(table: pa.Table) -> pa.Table:
+    """Columns of string views, for which Arrow lacks most functions, as text."""
+    for number, field in enumerate(table.schema):
+        if pa.types.is_string_view(field.type):
+            table = table.set_column(number, field.name, table[number].cast(pa.large_string()))
+        elif pa.types.is_binary_view(field.type):
+            table = table.set_column(number, field.name, table[number].cast(pa.large_binary()))
+    return table
+
+
+@contextmanager
+def _whole(file: str) -> Iterator[None]:
+    """Filesystems, compressions and formats fail with errors of their own kinds: tell them all as one of ours."""
     try:
-        with _opened(filesystem, file) as stream:
-            for table in reader(stream, columns):
-                yield table if columns is None else pa.table({name: _column(table, name) for name in columns})
-    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+        yield
+    except (SiameseError, MemoryError):
+        raise
+    except Exception as error:
         raise DataError(f"'{file}' is not a whole {_format(file).upper()} file: {reason(error)}") from error
+
+
+def check_names(names: list[str], file: str) -> None:
+    """Refuse a file that names a column twice."""
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"'{file}' names the column '{twice}' twice: give every column a name of its own")
 
 
 def read_table(path: str) -> pa.Table:
@@ -231,11 +280,10 @@ def _format(file: str, known: bool = True) -> str:
 
 def _header(filesystem: Filesystem, file: str) -> list[str]:
     if _format(file) == "parquet":
-        try:
-            with _opened(filesystem, file) as stream:
-                return list(pq.read_schema(stream).names)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"'{file}' is not a whole PARQUET file: {reason(error)}") from error
+        with _whole(file), _opened(filesystem, file) as stream:
+            names = list(pq.read_schema(stream).names)
+        check_names(names, file)
+        return names
     if _format(file) == "csv":
         return next((table.column_names for table in read_batches(filesystem, file)), [])
     # A JSON line names only the fields that it has: all lines are needed to know all fields.
@@ -247,6 +295,7 @@ def _parquet(stream: BinaryIO, columns: list[str] | None) -> Iterator[pa.Table]:
     if columns is not None:
         columns = [name for name in file.schema_arrow.names if name in columns]
     for batch in file.iter_batches(BATCH_RECORDS, columns=columns):
+        batch.validate(full=True)  # Arrow takes any bytes of a damaged file for text
         yield pa.Table.from_batches([batch])
 
 
@@ -283,7 +332,7 @@ def _json(stream: BinaryIO, _: list[str] | None) -> Iterator[pa.Table]:
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"line {number} is not JSON ({reason(error)})") from error
         if not isinstance(row, dict):
             raise ValueError(f"line {number} is {type(row).__name__}, expected an object")

@@ -24,8 +24,18 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from siamese.errors import OutputError
-from siamese.folders import Place, library_versions, new_folder, publish, read_json, write_json
+from siamese.folders import (
+    Place,
+    check_writable,
+    library_versions,
+    new_folder,
+    place_of,
+    read_json,
+    write_json,
+    writing,
+)
 from siamese.manifest import FORMAT_VERSION
+from siamese.publishing import beside, held, publish
 from siamese.remote import is_url
 
 LOCK, RUN, WORK, DONE = "lock", "run", "work", "done"
@@ -66,9 +76,10 @@ def job_folder(out: Place, key: str) -> Iterator[tuple[Path, Path]]:
             (Path(place) / DONE).mkdir()
             yield run, Path(place)
         return
-    out = Path(out).absolute()
+    check_writable(out)
+    out = place_of(out)
     folder = _partial(out, key)
-    with _locked(folder, out):
+    with writing(out), _locked(folder, out):
         try:
             for other in _partials(out) - {folder}:
                 with _locked(other, out):
@@ -79,9 +90,20 @@ def job_folder(out: Place, key: str) -> Iterator[tuple[Path, Path]]:
             (work / DONE).mkdir(parents=True, exist_ok=True)
             run.mkdir(exist_ok=True)
             yield run, work
-            publish(run, out)
+            _publish(run, out)
         finally:
             _discard(folder, out)
+
+
+def _publish(run: Path, out: Path) -> None:
+    """Away from the notes first: where the process is killed between, the earlier output must not be gone on in."""
+    staging = beside(out, "partial")
+    with held(run, unless_known=True):
+        os.replace(run, staging)
+        try:
+            publish(staging, out)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _partial(out: Path, key: str) -> Path:
@@ -110,7 +132,9 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
     """
     while True:
         folder.mkdir(exist_ok=True)
-        with (folder / LOCK).open("a+", encoding="utf-8") as lock:
+        with _gone_if_useless(folder):
+            opened = (folder / LOCK).open("a+", encoding="utf-8")
+        with opened as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -118,11 +142,23 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
                     f"{_holder(lock)} is making '{out}': wait until it ends, or give --out another folder"
                 ) from None
             if is_at(lock, folder / LOCK):
-                lock.truncate(0)
-                here = {"process": os.getpid(), "host": platform.node(), "since": datetime.now(UTC).isoformat()}
-                print(json.dumps(here), file=lock, flush=True)
+                with _gone_if_useless(folder):
+                    lock.truncate(0)
+                    here = {"process": os.getpid(), "host": platform.node(), "since": datetime.now(UTC).isoformat()}
+                    print(json.dumps(here), file=lock, flush=True)
                 yield
                 return
+
+
+@contextmanager
+def _gone_if_useless(folder: Path) -> Iterator[None]:
+    """Where a lock cannot be written, for the disk is full, no folder is left that holds nothing else."""
+    try:
+        yield
+    except OSError:
+        if not (folder / RUN).is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def is_at(file: TextIO, path: Path) -> bool:
@@ -140,5 +176,5 @@ def _holder(lock: TextIO) -> str:
         held = json.loads(lock.read())
         since = datetime.fromisoformat(held["since"]).astimezone()
         return f"process {held['process']} on '{held['host']}', since {since:%Y-%m-%d %H:%M:%S},"
-    except ValueError:  # it has only just begun
+    except (ValueError, KeyError, TypeError):  # it has only just begun
         return "another process"

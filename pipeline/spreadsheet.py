@@ -11,8 +11,9 @@ What a spreadsheet cannot hold, and what becomes of it:
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +30,7 @@ from siamese.schema import as_text
 ROWS = 1_048_576  # of a sheet, its head among them
 CHARACTERS = 32_767  # of a cell, as UTF-16 counts them
 BATCH = 16_384
+SAME_DAY = datetime(1980, 1, 1)  # that a workbook says it was made
 EXACT = 10**15  # whole numbers from here on lose digits
 COLUMNS = 16_384
 FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"  # the last four are as wide as Chinese characters
@@ -193,6 +195,41 @@ class _Csv:
         self.writer.write_table(table)
 
 
+class _Patient:
+    """A file that tells at its end what went wrong: a zip file that met an error meets it again, and prints it, when it is collected."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._fault: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        self._try(self._file.write, data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._try(self._file.seek, offset, whence)
+        return offset
+
+    def flush(self) -> None:
+        self._try(self._file.flush)
+
+    def end(self) -> None:
+        """Raises OSError: what was written is not whole."""
+        self._try(self._file.close)
+        if self._fault is not None:
+            raise self._fault
+
+    def _try(self, act: Callable[..., object], *args: Any) -> None:
+        if self._fault is None or act == self._file.close:
+            try:
+                act(*args)
+            except OSError as fault:
+                self._fault = self._fault or fault
+
+
 class _Xlsx:
     """``NAME.xlsx`` with the sheets NAME, NAME 2 and so on; rows are written as they come and not kept."""
 
@@ -204,7 +241,9 @@ class _Xlsx:
                 "xlsx files are written by XlsxWriter, which is not installed: pip install 'siamese-dedupe[xlsx]', or --format csv"
             ) from error
         options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-        self.book = xlsxwriter.Workbook(str(folder / f"{name}.xlsx"), options)
+        self.file = _Patient(folder / f"{name}.xlsx")
+        self.book = xlsxwriter.Workbook(self.file, options)
+        self.book.set_properties({"created": SAME_DAY})  # the same run, the same bytes
         self.bold = self.book.add_format({"bold": True})
         self.name, self.row = name, 0
         self.sheet: Any = None
@@ -217,6 +256,7 @@ class _Xlsx:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.book.close()
+        self.file.end()
 
     def begin(self, schema: pa.Schema) -> None:
         number = len(self.book.worksheets()) + 1

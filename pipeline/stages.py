@@ -4,7 +4,7 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -43,9 +43,9 @@ from pipeline.thresholds import Truth, write_thresholds
 from siamese.encoder import SiameseEncoder
 from siamese.errors import SiameseError
 from siamese.folders import (
+    MANIFEST,
     OWN,
     Place,
-    check_manifest,
     edited_folder,
     read_json,
     write_json,
@@ -297,15 +297,16 @@ def rewrite_report(place: Place) -> None:
         ArtifactError: the run is damaged; DataError: its records are gone.
     """
     with edited_folder(place, "run") as run:
-        manifest = check_manifest(run, "run")
+        manifest = read_json(run / MANIFEST)
         sources = [Records.open(each["path"], manifest["settings"]["id_column"]) for each in manifest["inputs"]]
         write_report(run, sources[0], sources[1] if len(sources) > 1 else None, _encoder_of(run, manifest["model"]))
-        write_run_manifest(run, {name: each for name, each in manifest.items() if name not in OWN})
+        said = {name: each for name, each in manifest.items() if name not in OWN}
+        write_run_manifest(run, said, names=manifest["files"])
 
 
-def write_run_manifest(run: Path, content: dict[str, Any]) -> None:
+def write_run_manifest(run: Path, content: dict[str, Any], names: Iterable[str] | None = None) -> None:
     """The manifest of a run, whose fingerprint does not change when its report is written again."""
-    write_manifest(run, "run", content, unsigned=frozenset({"report.html"}))
+    write_manifest(run, "run", content, unsigned=frozenset({"report.html"}), names=names)
 
 
 def _encoder_of(run: Path, fingerprint: str) -> SiameseEncoder | None:

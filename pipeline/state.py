@@ -10,7 +10,6 @@
 About 1.5 kB a record with 256 dimensions, nearly all of it embeddings.
 """
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from pipeline.contents import Contents, content_keys
 from pipeline.embedding import Corpus, save_array
 from pipeline.rowpairs import RowPairs
 from siamese.errors import ArtifactError
-from siamese.folders import Place, check_manifest, local_folder, read_json
+from siamese.folders import Place, check_manifest, link, local_folder, read_json
 
 STATE = "state"
 DIGESTS = "digests.npy"
@@ -38,8 +37,8 @@ def keep_state(work: Path, run: Path) -> dict[str, Any]:
     state.mkdir()
     for name in KEPT:
         if (work / name).is_dir():
-            shutil.copytree(work / name, state / name, copy_function=_link, ignore=_left_out)
-    _link(work / proposing.PLAN, state / proposing.PLAN)
+            shutil.copytree(work / name, state / name, copy_function=link, ignore=_left_out)
+    link(work / proposing.PLAN, state / proposing.PLAN)
     corpus = state / proposing.LEFT
     if not (corpus / DIGESTS).is_file():
         save_array(corpus / DIGESTS, digests_of(Contents.open(corpus / "contents")))
@@ -137,11 +136,3 @@ class State:
 def _left_out(_folder: str, names: list[str]) -> set[str]:
     """What is not kept: spellings are made anew, for words get rarer or more frequent."""
     return {proposing.SPELLED} & set(names)
-
-
-def _link(source: str | Path, target: str | Path) -> None:
-    """Another name for a file; a copy where it lies on another device."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

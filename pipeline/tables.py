@@ -7,6 +7,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from siamese.errors import OutputError, SettingsError
+from siamese.publishing import staged_file
 
 
 def check_table(path: Path, *suffixes: str) -> None:
@@ -30,16 +31,13 @@ def write_table(table: pa.Table, path: Path) -> None:
     Raises:
         OutputError: it cannot be written there.
     """
-    beside = path.with_name(f".{path.name}.partial")
     try:
-        if path.suffix.lower() == ".csv":
-            with beside.open("wb") as file:
-                file.write("\ufeff".encode())  # without the mark, some spreadsheets do not read it as UTF-8
-                pyarrow.csv.write_csv(table, file)
-        else:
-            pq.write_table(table, beside, compression="zstd")
-        beside.replace(path)
+        with staged_file(path) as staging:
+            if path.suffix.lower() == ".csv":
+                with staging.open("wb") as file:
+                    file.write("\ufeff".encode())  # without the mark, some spreadsheets do not read it as UTF-8
+                    pyarrow.csv.write_csv(table, file)
+            else:
+                pq.write_table(table, staging, compression="zstd")
     except OSError as error:
         raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
-    finally:
-        beside.unlink(missing_ok=True)

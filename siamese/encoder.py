@@ -13,7 +13,16 @@ from safetensors.torch import load_file, save_file
 from siamese.calibration import Calibration
 from siamese.distances import Energy, distance
 from siamese.errors import ArtifactError
-from siamese.folders import Place, check_manifest, local_folder, new_folder, read_json, write_json, write_manifest
+from siamese.folders import (
+    Place,
+    check_manifest,
+    local_folder,
+    new_folder,
+    read_json,
+    write_json,
+    write_manifest,
+    written,
+)
 from siamese.lessons import FILES as LESSONS
 from siamese.lessons import Lessons
 from siamese.portrait import Portrait
@@ -111,7 +120,8 @@ class SiameseEncoder:
         """
         with new_folder(out) as folder:
             weights = {name: tensor.contiguous() for name, tensor in self.tower.state_dict().items()}
-            save_file(weights, folder / WEIGHTS)
+            with written(folder / WEIGHTS):
+                save_file(weights, folder / WEIGHTS)
             self.tower.save_files(folder / TOWER_FILES)
             description = {
                 "schema": self.schema.model_dump(mode="json"),
@@ -149,6 +159,7 @@ class SiameseEncoder:
         """
         folder = local_folder(folder, "model")
         manifest = check_manifest(folder, "model")
+        parts = {name.split("/")[0] for name in manifest["files"]}  # what lies there beside these is not ours
         description = read_json(folder / ENCODER)
         try:
             tower_name = description["tower"]["name"]
@@ -157,7 +168,7 @@ class SiameseEncoder:
                     f"the model '{folder}' has tower '{tower_name}', this version knows {', '.join(TOWERS)}"
                 )
             config = dict(description["tower"]["config"])
-            if (folder / TOWER_FILES).is_dir():
+            if TOWER_FILES in parts:
                 config["model"] = str(folder / TOWER_FILES)
             tower = build_tower(
                 tower_name, Schema.model_validate(description["schema"]), config, description["tower"]["seed"]
@@ -166,9 +177,9 @@ class SiameseEncoder:
             calibration = Calibration.model_validate(read_json(folder / CALIBRATION))
             training = TrainingConfig.model_validate(description["training"])
             energy, margin = Energy(description["energy"]), float(description["margin"])
-            verifier = Verifier.load(folder / VERIFIER, tower.schema) if (folder / VERIFIER).is_dir() else None
-            lessons = Lessons.load(folder)
-            portrait = Portrait.model_validate(read_json(folder / PORTRAIT)) if (folder / PORTRAIT).is_file() else None
+            verifier = Verifier.load(folder / VERIFIER, tower.schema) if VERIFIER in parts else None
+            lessons = Lessons.load(folder) if LESSONS[0] in parts else None
+            portrait = Portrait.model_validate(read_json(folder / PORTRAIT)) if PORTRAIT in parts else None
         except (KeyError, TypeError, ValueError, RuntimeError, ValidationError, SafetensorError) as error:
             raise ArtifactError(
                 f"the model '{folder}' does not fit together ({type(error).__name__}: {error}): train it again"

@@ -3,9 +3,14 @@
 The command line prints the sentence and exits 2. A sentence says what is wrong, where, what was expected and how to mend it.
 """
 
+from siamese.secrets import redacted
+
 
 class SiameseError(Exception):
-    """Root of the family: catch this one to catch them all."""
+    """Root of the family: catch this one to catch them all. Its sentence shows no password or signature of a URL."""
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(redacted(sentence))
 
 
 class SchemaError(SiameseError):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from siamese.errors import ArtifactError
-from siamese.folders import read_json, write_json
+from siamese.folders import read_json, write_json, written
 
 FILES = IDS, POINTS = "lessons.json", "lessons.safetensors"
 
@@ -97,7 +97,8 @@ class Lessons:
         write_json(
             folder / IDS, {"left_ids": self.left_ids, "right_ids": self.right_ids, "coordinates": self.coordinates}
         )
-        save_file({"is_match": self.is_match, "is_mined": self.is_mined, "points": self.points}, folder / POINTS)
+        with written(folder / POINTS):
+            save_file({"is_match": self.is_match, "is_mined": self.is_mined, "points": self.points}, folder / POINTS)
 
     @classmethod
     def load(cls, folder: Path) -> "Lessons | None":

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from siamese.errors import DataError, SchemaError
+from siamese.errors import DataError, SchemaError, reason
 from siamese.text import as_text
 
 INFERENCE_SAMPLE = 50_000  # records looked at to tell a column's kind; kinds do not change with more of them
@@ -92,7 +92,7 @@ class Schema(BaseModel):
         for name in records.column_names:
             if name in excluded:
                 continue
-            kind = kinds.get(name) or _kind_of(as_text(sample[name]))
+            kind = kinds.get(name) or _kind_of(sample[name])
             if kind == "ignore":
                 ignored[name] = "set by hand"
             elif kind in list(Kind):
@@ -110,6 +110,7 @@ class Schema(BaseModel):
 
         Raises:
             SchemaError: a field is missing from the records.
+            DataError: one holds bytes that are no text.
         """
         missing = [name for name in self.names if name not in records.column_names]
         if missing:
@@ -117,15 +118,31 @@ class Schema(BaseModel):
                 f"the records lack {_listed(missing)}: this schema needs {_listed(self.names)}, "
                 f"and the records have {_listed(records.column_names)}"
             )
-        return pa.table({name: as_text(records[name]) for name in self.names})
+        return pa.table({name: _text_of(records, name) for name in self.names})
+
+
+def _text_of(records: pa.Table, name: str) -> pa.Array:
+    try:
+        return as_text(records[name])
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"column '{name}' holds what is no text in UTF-8 ({reason(error)}): mend it, or ignore it in the schema"
+        ) from error
 
 
 def as_table(records: Any) -> pa.Table:
     """Records in any common form as an Arrow table: a Table, a DataFrame, a list of dicts, or a dict of columns.
 
     Raises:
-        DataError: the object is none of these.
+        DataError: the object is none of these, or holds what is no text (half a character).
     """
+    try:
+        return _as_table(records)
+    except UnicodeEncodeError as error:
+        raise DataError(f"the records hold what is no text in UTF-8 ({reason(error)}): mend it") from error
+
+
+def _as_table(records: Any) -> pa.Table:
     if isinstance(records, pa.Table):
         return records
     if isinstance(records, pa.RecordBatch):
@@ -133,7 +150,7 @@ def as_table(records: Any) -> pa.Table:
     if hasattr(records, "columns") and hasattr(records, "index"):
         try:
             return pa.Table.from_pandas(records, preserve_index=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
             return pa.table({str(name): _loose_array(records[name].tolist()) for name in records.columns})
     if isinstance(records, Mapping):
         return _from_columns(records)
@@ -162,7 +179,7 @@ def _loose_array(values: Any) -> pa.Array | pa.ChunkedArray:
         return values
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         texts = [None if value is None else str(value) for value in values]
         holes = ("nan", "NaT", "<NA>")  # how pandas's missing values print, which are no strings
         missing = [text in holes and not isinstance(value, str) for text, value in zip(texts, values, strict=True)]
@@ -182,8 +199,12 @@ _DATE = (
 _MOSTLY = 0.85  # share of a column's values that must look like a kind: real columns have strays
 
 
-def _kind_of(column: pa.Array) -> str:
+def _kind_of(sample: pa.ChunkedArray) -> str:
     """A kind's name, or the reason why the column is left out."""
+    try:
+        column = as_text(sample)
+    except pa.ArrowInvalid:
+        return "bytes that are no text"
     values = column.drop_null()
     if len(values) == 0:
         return "empty"

@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save_file
 from siamese.calibration import Calibration
 from siamese.comparison import Comparison, feature_names, feature_signs
 from siamese.errors import SettingsError
-from siamese.folders import read_json, write_json
+from siamese.folders import read_json, write_json, written
 from siamese.glance import Glance
 from siamese.linear import Linear
 from siamese.pairs import Pairs
@@ -284,7 +284,8 @@ class Verifier:
     def save(self, folder: Path) -> None:
         """Write the verifier's files into a new folder; text and tensors, no pickle."""
         folder.mkdir()
-        save_file({"idf": self.idf, **self.words.tensors(), **self.linear.tensors()}, folder / WORDS)
+        with written(folder / WORDS):
+            save_file({"idf": self.idf, **self.words.tensors(), **self.linear.tensors()}, folder / WORDS)
         for name, trees in zip(TREES, self.trees, strict=True):
             (folder / name).write_text(trees, encoding="utf-8")
         decision = {

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from siamese.errors import DataError, OutputError, SettingsError
+from siamese.errors import DataError, OutputError, SettingsError, reason
 
 
 def query(
@@ -30,26 +30,16 @@ def query(
         raise SettingsError("--format parquet and --out FILE go together")
     queries: Any
     if record is not None:
-        try:
-            queries = json.loads(record)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f'--json is not JSON ({error}): expected a record such as \'{{"title": "..."}}\''
-            ) from error
-        if queries in ({}, []):
-            raise DataError(
-                f'--json holds {record}, which asks nothing: expected a record such as \'{{"title": "..."}}\''
-            )
-        if not (
-            isinstance(queries, dict) or (isinstance(queries, list) and all(isinstance(one, dict) for one in queries))
-        ):
-            raise DataError(
-                f"--json holds a {type(queries).__name__}: expected an object with the record's fields, or a list of them"
-            )
+        queries = parsed(record)
+    import pyarrow as pa
+
     from flows import show
     from pipeline.matcher import Matcher
     from pipeline.records import read_table
+    from pipeline.tables import write_table
 
+    if out is not None and not out.parent.is_dir():
+        raise OutputError(f"cannot write '{out}': there is no folder '{out.parent}'")
     if file is not None:
         queries = read_table(file)
     matcher = Matcher.load(index, model)
@@ -57,10 +47,27 @@ def query(
     if format == "json":
         print(found.to_json(orient="records", force_ascii=False))
     elif out is not None:
-        if not out.parent.is_dir():
-            raise OutputError(f"cannot write '{out}': there is no folder '{out.parent}'")
-        beside = out.with_name(f".{out.name}.partial")
-        found.to_parquet(beside, index=False)
-        beside.replace(out)
+        write_table(pa.Table.from_pandas(found, preserve_index=False), out)
     else:
         show.neighbours(found)
+
+
+def parsed(said: str) -> dict[str, Any] | list[dict[str, Any]]:
+    """The record, or records, of ``--json``.
+
+    Raises:
+        DataError: it holds none.
+    """
+    try:
+        queries = json.loads(said)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f'--json is not JSON ({reason(error)}): expected a record such as \'{{"title": "..."}}\''
+        ) from error
+    if queries in ({}, []):
+        raise DataError(f'--json holds {said}, which asks nothing: expected a record such as \'{{"title": "..."}}\'')
+    if isinstance(queries, dict) or (isinstance(queries, list) and all(isinstance(one, dict) for one in queries)):
+        return queries
+    raise DataError(
+        f"--json holds a {type(queries).__name__}: expected an object with the record's fields, or a list of them"
+    )

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.pairs import label_of, refuse_rows
+from pipeline.records import check_names
 from pipeline.resuming import is_at
 from pipeline.tables import check_table, write_table
 from siamese.errors import DataError, OutputError, reason
@@ -155,16 +156,22 @@ def _read(path: Path) -> pa.Table:
         table = pq.read_table(pa.BufferReader(path.read_bytes()))  # opened once: it may be replaced meanwhile
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"'{path}' is not a whole PARQUET file: {reason(error)}") from error
+    check_names(table.column_names, str(path))
     missing = [name for name in ("left_id", "right_id", "label") if name not in table.column_names]
     if missing and table.num_rows:
         raise DataError(f"'{path}' has no column '{missing[0]}': a file of labels has left_id, right_id and label")
     label = table["label"].to_pandas() if "label" in table.column_names else pd.Series(dtype=float)
-    known = label.map(label_of)
+    known = pd.Series([label_of(each) for each in label], index=label.index, dtype=float)
     refuse_rows(known.isna() & label.notna(), str(path), "label", label, "1 (the same), 0 (not the same) or nothing")
     columns = {"label": pa.array(known.astype("Int8"), pa.int8())}
     for field in COLUMNS:
         if field.name in table.column_names and field.name not in columns:
-            columns[field.name] = table[field.name].cast(field.type)
+            try:
+                columns[field.name] = table[field.name].cast(field.type)
+            except pa.ArrowException as error:
+                raise DataError(
+                    f"the column '{field.name}' of '{path}' holds {table[field.name].type}: a file of labels has {field.type} there"
+                ) from error
     if "unsure" not in columns:
         columns["unsure"] = columns["label"].is_null()
     for name in table.column_names:

@@ -15,6 +15,7 @@ pytest.importorskip("prefect")
 
 from pipeline.pairs import LabelledPairs
 from siamese.folders import check_manifest, read_json, write_manifest
+from siamese.manifest import SEAL, seal
 from tests.flows.command import Answer, Made, Run, assert_refused, call
 
 
@@ -251,7 +252,7 @@ def test_bad_places_and_settings(run: Run, finished_run: Path, sheet: Path, made
     assert_refused(run("audit", made.model, "--out", new), "holds a model, expected a run")
     manifest = json.loads((finished_run / "manifest.json").read_text())
     manifest["inputs"][0]["path"] = str(tmp_path / "gone.parquet")
-    (finished_run / "manifest.json").write_text(json.dumps(manifest))
+    (finished_run / "manifest.json").write_text(json.dumps({**manifest, SEAL: seal(manifest)}))
     assert_refused(run("audit", finished_run, "--out", new), "gone.parquet", "Put them back")
     records = pd.read_parquet(made.records)
     records.assign(record_id=records["record_id"] + "x").to_parquet(tmp_path / "gone.parquet")

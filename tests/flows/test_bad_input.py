@@ -1,18 +1,25 @@
 """Bad input at the command line: one sentence, exit code 2, and nothing half-written."""
 
+import gzip
+import io
 import json
+import lzma
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("prefect")
 
+from pipeline.records import Records
 from tests.flows.command import Answer, Made, Run, assert_refused
 
 ROOT = Path(__file__).parents[2]
@@ -155,6 +162,60 @@ def test_bad_json_line(refuse: Refuse, made: Made, records: pd.DataFrame, tmp_pa
     lines = records.head(5).to_json(orient="records", lines=True).splitlines()
     bad.write_text("\n".join([*lines[:2], line, *lines[2:]]) + "\n", encoding="latin-1")
     refuse("dedupe", made.model, bad, says=(str(bad), "line 3", why))
+
+
+def deep(_: pd.DataFrame) -> bytes:
+    return b'{"record_id": "x", "name": ' + b"[" * 100_000
+
+
+def broken(pack: Callable[[bytes], bytes]) -> Callable[[pd.DataFrame], bytes]:
+    def content(records: pd.DataFrame) -> bytes:
+        packed = pack(records.to_csv(index=False).encode())
+        return packed[:60] + bytes(30) + packed[90:]
+
+    return content
+
+
+def typed(name: str, values: list[object]) -> Callable[[pd.DataFrame], bytes]:
+    def content(records: pd.DataFrame) -> bytes:
+        table = pa.Table.from_pandas(records.head(2))
+        stream = io.BytesIO()
+        pq.write_table(table.set_column(table.column_names.index(name), name, pa.array(values)), stream)
+        return stream.getvalue()
+
+    return content
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("deep.jsonl", deep, "line 1 is not JSON"),
+        ("broken.csv.gz", broken(gzip.compress), "not a whole CSV file"),
+        ("broken.csv.xz", broken(lzma.compress), "not a whole CSV file"),
+        ("twice.csv", lambda _: b"record_id,name,name\n1,2,3\n", "names the column 'name' twice"),
+        ("lists.parquet", typed("record_id", [["a"], ["b"]]), "holds list<element: string>, which is no id"),
+        ("bytes.parquet", typed("record_id", [b"\xff", b"a"]), "holds binary, which is no id"),
+        ("blob.parquet", typed("name", [b"\xff", b"a"]), "column 'name' holds what is no text in UTF-8"),
+    ],
+)
+def test_files_that_no_reader_can_read(
+    refuse: Refuse, made: Made, records: pd.DataFrame, tmp_path: Path, name: str, content: Callable, says: str
+) -> None:
+    (tmp_path / name).write_bytes(content(records))
+    refuse("dedupe", made.model, tmp_path / name, says=(says,))
+
+
+@pytest.mark.parametrize("said", ['{"name": "\\ud800"}', '{"\\udc00": "x", "name": "y"}', '{"name": "\udced"}'])
+def test_a_query_of_half_a_character(run: Run, made: Made, said: str) -> None:
+    assert_refused(run("query", made.index, "--json", said), "no text in UTF-8")
+
+
+def test_numbers_beyond_64_bits_and_views_of_text_are_read(tmp_path: Path) -> None:
+    (tmp_path / "big.jsonl").write_text('{"record_id": "a", "n": 123456789012345678901234567890}\n')
+    assert Records.open(str(tmp_path / "big.jsonl")).take(["a"])["n"].to_pylist() == ["123456789012345678901234567890"]
+    views = pa.table({"record_id": pa.array(["a", "b"], pa.string_view())})
+    pq.write_table(views, tmp_path / "views.parquet")
+    assert Records.open(str(tmp_path / "views.parquet")).take(["b"]).num_rows == 1
 
 
 @pytest.mark.parametrize("name", ["nowhere.csv", "nowhere/*.parquet", "records.xlsx", "folder"])

@@ -8,6 +8,7 @@ import pytest
 from pipeline.registry import latest_run, list_runs, prune_runs, publish_run
 from siamese.errors import ArtifactError, OutputError, SettingsError
 from siamese.folders import read_json, write_json, write_manifest
+from siamese.manifest import SEAL, seal
 
 
 def make_run(folder: Path, name: str, day: int, **summary: object) -> Path:
@@ -16,7 +17,7 @@ def make_run(folder: Path, name: str, day: int, **summary: object) -> Path:
     write_json(run / "summary.json", {"kind": "dedupe", "records": 10 * day, "matches": 3, "clusters": 2, **summary})
     write_manifest(run, "run", {"model": "m", "inputs": [{"path": "r", "files": {"r": "d"}}]})
     manifest = read_json(run / "manifest.json") | {"created_at": f"2026-01-{day:02d}T00:00:00+00:00"}
-    write_json(run / "manifest.json", manifest)
+    write_json(run / "manifest.json", {**manifest, SEAL: seal(manifest)})
     return run
 
 

@@ -1,5 +1,7 @@
 """The folder that a job works in: kept for the same job when the process is killed, else removed."""
 
+import errno
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,8 +58,8 @@ def test_the_same_job_goes_on(tmp_path: Path) -> None:
 
 def test_another_job_removes_what_is_stale_and_nothing_else(tmp_path: Path) -> None:
     kill_in(tmp_path / "run", KEY)
-    others = {f".other.{KEY}.partial", ".run.12345678.partial", "run.txt"}
-    for name in others:
+    others = {f".other.{KEY}.partial", ".run.1234567.partial", "run.txt"}
+    for name in (*others, ".run.12345678.partial"):  # the last as a killed command leaves it
         (tmp_path / name).mkdir()
     with job_folder(tmp_path / "run", OTHER) as (run, _):
         assert not names(run)
@@ -85,3 +87,37 @@ def test_a_lock_that_says_nothing_yet(tmp_path: Path) -> None:
 
 def test_the_key_follows_from_all_that_is_asked() -> None:
     assert job_key({"a": 1, "b": 2}) == job_key({"b": 2, "a": 1}) != job_key({"a": 1, "b": 3})
+
+
+def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    for fault in (OSError(errno.ENOSPC, "full"), shutil.Error([("a", "b", "[Errno 28] No space left on device")])):
+        said = pytest.raises(OutputError, match=r"cannot write '.*/run' \(.*No space left.*\): make room")
+        with said, job_folder(tmp_path / "run", KEY):
+            raise fault
+        assert not names(tmp_path)
+
+
+def test_a_lock_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> str:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("pipeline.resuming.json.dumps", full)
+    with pytest.raises(OutputError, match="No space left"), job_folder(tmp_path / "run", KEY):
+        pass
+    assert not names(tmp_path)
+
+
+def test_a_job_killed_while_it_takes_the_place_of_an_earlier_output(tmp_path: Path) -> None:
+    """It is not gone on in: what lies there may be the earlier output."""
+    (tmp_path / "run").mkdir()
+    killed = KILLED.replace(
+        "os.kill(", "publishing.shutil.rmtree = resuming.shutil.rmtree = lambda *_, **__: os.kill("
+    ).replace("import os, signal", "from siamese import publishing\nfrom pipeline import resuming\nimport os, signal")
+    done = subprocess.run([sys.executable, "-c", killed, tmp_path / "run", KEY], cwd=Path(__file__).parents[2])
+    assert done.returncode == -9
+    assert names(tmp_path / "run") == {"half"}
+    (tmp_path / "run" / "half").unlink()  # no job ends without a manifest, by which its output is known
+    with job_folder(tmp_path / "run", KEY) as (run, work):
+        assert not names(run) and once(work, "first", dict, [("done", "anew")]) == {"done": "anew"}
+        (run / "whole").write_text("x")
+    assert names(tmp_path) == {"run"} and names(tmp_path / "run") == {"whole"}

@@ -1,15 +1,31 @@
 """Folders: whole or not at all, and what was changed is told."""
 
+import errno
 import hashlib
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from siamese import folders
+from siamese import publishing
 from siamese.errors import ArtifactError, OutputError
-from siamese.folders import MANIFEST, check_manifest, new_folder, read_json, sha256, write_json, write_manifest
+from siamese.folders import (
+    MANIFEST,
+    check_manifest,
+    edited_folder,
+    new_folder,
+    read_json,
+    sha256,
+    write_json,
+    write_manifest,
+    write_text,
+)
+from siamese.manifest import SEAL, seal
+from siamese.publishing import staged_file, sweep
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -58,9 +74,134 @@ def test_a_failed_rename_leaves_an_earlier_folder_as_it_was(tmp_path: Path, monk
             raise OSError("no")
         rename(source, target)
 
-    monkeypatch.setattr(folders.os, "replace", failing)
+    monkeypatch.setattr(publishing, "exchange", cannot)
+    monkeypatch.setattr(publishing.os, "replace", failing)
     with pytest.raises(OSError, match="no"):
         make(tmp_path / "model", "other")
+    assert tree(tmp_path) == before
+
+
+def cannot(*_: Path) -> None:
+    raise OSError(errno.EINVAL, "this filesystem exchanges nothing")
+
+
+@pytest.mark.parametrize("exchange", [publishing.exchange, cannot], ids=["in one step", "in two"])
+def test_an_earlier_folder_is_there_until_the_new_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: Callable[..., None]
+) -> None:
+    """Killed before and after every change of a name, the place holds one folder or the other, or what brings the earlier one back."""
+    monkeypatch.setattr(publishing, "exchange", exchange)
+    steps = 0
+    for killed_at in range(20):
+        out = tmp_path / str(killed_at) / "model"
+        make(out)
+        earlier, left = tree(out), iter(range(killed_at))
+
+        def step(function: Callable[..., None], *args: object, left: Iterator[int] = left, **how: object) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            function(*args, **how)
+
+        with monkeypatch.context() as patch:
+            for module, name in ((publishing, "exchange"), (publishing.os, "replace"), (publishing.shutil, "rmtree")):
+                patch.setattr(module, name, partial(step, getattr(module, name)))
+            with suppress(KeyboardInterrupt):
+                make(out, "other")
+                steps = killed_at
+        if steps:
+            break
+        sweep(out)
+        assert [path.name for path in out.parent.iterdir()] == ["model"]
+        assert tree(out) == earlier or (out / "sub" / "a.txt").read_text() == "other"
+        check_manifest(out, "model")
+    assert steps > 1
+
+
+def test_what_a_killed_process_left_goes_and_what_another_writes_stays(tmp_path: Path) -> None:
+    (tmp_path / ".model.0123abcd.partial").mkdir()
+    with new_folder(tmp_path / "model") as one, new_folder(tmp_path / "model") as other:
+        assert {path.name for path in tmp_path.iterdir()} == {one.name, other.name}
+        (other / "b.txt").write_text("y")
+    assert tree(tmp_path) == {}  # the last that ended wrote nothing
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_files_of_two_writers_are_not_mixed(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    (tmp_path / ".a.csv.0123abcd.partial").write_text("of a process that was killed")
+    with staged_file(path) as one, staged_file(path) as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert tree(tmp_path) == {"a.csv": b"one"}  # the last that ended
+    with suppress(KeyboardInterrupt), staged_file(path) as one:
+        one.write_text("half")
+        raise KeyboardInterrupt
+    assert tree(tmp_path) == {"a.csv": b"one"}
+
+
+def test_what_others_put_into_a_folder_of_ours_is_not_lost(tmp_path: Path) -> None:
+    make(tmp_path / "model")
+    (tmp_path / "model" / ".DS_Store").write_text("")
+    make(tmp_path / "model")
+    (tmp_path / "model" / "judged.csv").write_text("years of work")
+    check_manifest(tmp_path / "model", "model")
+    with pytest.raises(OutputError, match=r"holds files that siamese did not write, such as 'judged.csv'"):
+        make(tmp_path / "model")
+
+
+def test_a_manifest_written_again_claims_nothing_of_others(tmp_path: Path) -> None:
+    make(tmp_path / "model")
+    before = check_manifest(tmp_path / "model", "model")
+    (tmp_path / "model" / "judged.csv").write_text("years of work")
+    write_manifest(tmp_path / "model", "model", {}, names=before["files"])
+    assert check_manifest(tmp_path / "model", "model")["files"] == before["files"]
+    with pytest.raises(OutputError, match=r"judged\.csv"):
+        make(tmp_path / "model")
+
+
+def test_a_link_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "model").symlink_to("elsewhere")
+    for text in ("one", "two"):
+        make(tmp_path / "model", text)
+        assert (tmp_path / "model").is_symlink() and (tmp_path / "elsewhere" / "sub" / "a.txt").read_text() == text
+
+
+def test_files_that_a_manifest_does_not_name_are_not_read(tmp_path: Path) -> None:
+    make(tmp_path / "model")
+    (tmp_path / "model" / "sub" / "b.txt").write_text("y")
+    with pytest.raises(ArtifactError, match=r"sub/b.txt' is no file of the model .*: take it out"):
+        check_manifest(tmp_path / "model", "model")
+
+
+def test_a_manifest_with_any_bit_changed_is_refused_or_says_the_same(tmp_path: Path) -> None:
+    make(tmp_path / "model")
+    path = tmp_path / "model" / MANIFEST
+    content = path.read_bytes()
+    unsealed = {name: each for name, each in check_manifest(tmp_path / "model", "model").items() if name != SEAL}
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 7]) + content[place + 1 :])
+        with suppress(ArtifactError):
+            found = check_manifest(tmp_path / "model", "model")
+            assert {name: found[name] for name in unsealed} == unsealed
+
+
+def test_a_manifest_names_nothing_outside_its_folder(tmp_path: Path) -> None:
+    make(tmp_path / "model")
+    manifest = read_json(tmp_path / "model" / MANIFEST)
+    for name in ("../secret", "/etc/hostname", "sub/../../secret"):
+        changed = {**manifest, "files": {name: "0" * 64}}
+        write_json(tmp_path / "model" / MANIFEST, {**changed, SEAL: seal(changed)})
+        with pytest.raises(ArtifactError, match=f"names the file '{name}', which is not in the folder"):
+            check_manifest(tmp_path / "model", "model")
+
+
+def test_an_edit_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    make(tmp_path / "model")
+    before = tree(tmp_path)
+    with pytest.raises(KeyboardInterrupt), edited_folder(tmp_path / "model", "model") as folder:
+        write_text(folder / "sub" / "a.txt", "half an edit")
+        raise KeyboardInterrupt
     assert tree(tmp_path) == before
 
 
