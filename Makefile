@@ -51,7 +51,7 @@ bench-speed: .venv/installed-bench ## speed and scale beside peers, up to a mill
 soak: .venv/installed-test ## a scripted week of nightly runs, one drifted, one killed
 	$(BIN)/python benchmarks/soak.py --out benchmarks/results
 
-faults: .venv/installed-test ## faults injected and inputs fuzzed: ten minutes, as root
+faults: .venv/installed-test ## faults injected and inputs fuzzed: twenty minutes, as root
 	unshare --mount $(BIN)/python benchmarks/faults.py --out benchmarks/results
 
 .venv/installed: pyproject.toml constraints.txt

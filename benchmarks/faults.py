@@ -21,7 +21,7 @@ from faults_world import Tally, World
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="folder to write faults.md into")
-    parser.add_argument("--times", type=int, default=60, help="faults of each class in folders that are read")
+    parser.add_argument("--times", type=int, default=45, help="faults of each class in folders that are read")
     parser.add_argument("--inputs", type=int, default=12_000, help="fuzzed inputs")
     parser.add_argument("--only", nargs="*", default=["reading", "writing", "killing", "storage", "fuzz"])
     parser.add_argument("--seed", type=int, default=0)

@@ -20,16 +20,7 @@ from pipeline.resuming import job_folder, job_key
 from pipeline.rules import GoldenRules
 from pipeline.survivorship import check_rules
 from siamese.errors import ArtifactError
-from siamese.folders import (
-    MANIFEST,
-    Place,
-    check_manifest,
-    check_writable,
-    local_folder,
-    place_of,
-    read_json,
-    writing,
-)
+from siamese.folders import MANIFEST, Place, check_manifest, check_writable, local_folder, place_of, read_json, writing
 from siamese.publishing import staging_for, sweep
 from siamese.remote import is_url
 from siamese.secrets import redacted

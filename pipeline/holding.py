@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from siamese.errors import ArtifactError, OutputError
-from siamese.folders import MANIFEST, Place, check_manifest, check_writable, publish, read_json, seal_manifest
+from siamese.folders import MANIFEST, Place, check_manifest, check_writable, place_of, put_manifest, read_json
+from siamese.publishing import take_place
 from siamese.remote import RemoteFolder, is_url
 
 SUFFIX = ".held"
@@ -37,7 +38,7 @@ def hold(run: Path, out: Place, why: str) -> DriftError:
     if is_url(place):
         RemoteFolder(place).put(run)
     else:
-        publish(run, Path(place).absolute())
+        take_place(run, place_of(place))
     return DriftError(f"{why}: not published; look at '{place}', and pass --accept-drift to publish it")
 
 
@@ -59,6 +60,6 @@ def accept(place: Path) -> Path:
         raise ArtifactError(f"'{place}' is not held: expected a run that drift kept from being published")
     out = place.with_suffix("")
     check_writable(out)
-    seal_manifest(place, {name: said for name, said in manifest.items() if name != HELD})
-    publish(place, out)
+    put_manifest(place, {name: said for name, said in manifest.items() if name != HELD})
+    take_place(place, place_of(out))
     return out

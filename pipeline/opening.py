@@ -15,11 +15,12 @@ def load_encoder(model: Place) -> SiameseEncoder:
     """A model, read once however many stages of a process ask for it."""
     path = local_folder(model, "model").absolute()
     manifest = path / "manifest.json"
-    return _load_encoder(path, manifest.stat().st_mtime_ns if manifest.is_file() else 0)
+    status = manifest.stat() if manifest.is_file() else None
+    return _load_encoder(path, status and (status.st_mtime_ns, status.st_ino))
 
 
 @lru_cache(maxsize=2)
-def _load_encoder(path: Path, _mtime: int) -> SiameseEncoder:
+def _load_encoder(path: Path, _made: tuple[int, int] | None) -> SiameseEncoder:
     return SiameseEncoder.load(path)
 
 

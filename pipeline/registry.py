@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from pipeline.holding import HELD, SUFFIX, job_of_held
 from siamese.errors import ArtifactError, OutputError, SettingsError
-from siamese.folders import AUDIT, MANIFEST, Place, check_kind, check_manifest, is_ours, read_json
+from siamese.folders import AUDIT, MANIFEST, Place, check_kind, check_manifest, files_of_others, is_ours, read_json
 from siamese.remote import is_url
 
 LATEST, NEXT = "latest", "next"
@@ -127,7 +127,8 @@ def publish_run(folder: Place, name: str) -> None:
 
 
 def prune_runs(folder: Place, keep: int) -> list[str]:
-    """Remove all but the newest runs and the one that ``latest`` names; what is no whole run of ours stays.
+    """Remove all but the newest runs and the one that ``latest`` names; what is no whole run of ours stays,
+    and a run with files of others in it, such as a judged sheet.
 
     Args:
         keep: how many, the latest among them.
@@ -141,11 +142,13 @@ def prune_runs(folder: Place, keep: int) -> list[str]:
     """
     if keep < 1:
         raise SettingsError(f"--keep is {keep}: expected 1 or more")
-    entries = [entry for entry in list_runs(folder) if entry.fault is None]
+    place = _local(folder)
+    sound = [entry for entry in list_runs(folder) if entry.fault is None]
+    entries = [entry for entry in sound if not files_of_others(place / entry.name)]
     ranked = sorted(entries, key=lambda entry: not entry.latest)  # stable: the latest, then the newest
     removed = sorted(ranked[keep:], key=lambda entry: entry.created_at, reverse=True)
     for entry in removed:
-        _remove(_local(folder) / entry.name)
+        _remove(place / entry.name)
     return [entry.name for entry in removed]
 
 

@@ -35,7 +35,7 @@ from siamese.folders import (
     writing,
 )
 from siamese.manifest import FORMAT_VERSION
-from siamese.publishing import beside, held, publish
+from siamese.publishing import take_place
 from siamese.remote import is_url
 
 LOCK, RUN, WORK, DONE = "lock", "run", "work", "done"
@@ -90,20 +90,9 @@ def job_folder(out: Place, key: str) -> Iterator[tuple[Path, Path]]:
             (work / DONE).mkdir(parents=True, exist_ok=True)
             run.mkdir(exist_ok=True)
             yield run, work
-            _publish(run, out)
+            take_place(run, out)
         finally:
             _discard(folder, out)
-
-
-def _publish(run: Path, out: Path) -> None:
-    """Away from the notes first: where the process is killed between, the earlier output must not be gone on in."""
-    staging = beside(out, "partial")
-    with held(run, unless_known=True):
-        os.replace(run, staging)
-        try:
-            publish(staging, out)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _partial(out: Path, key: str) -> Path:

@@ -158,7 +158,7 @@ def check_writable(out: Place) -> None:
     if out.is_mount():
         raise OutputError(f"cannot write to '{given}': it is where a disk is mounted, give --out a folder in it")
     try:
-        theirs = _not_ours(out) if out.is_dir() else []
+        theirs = files_of_others(out) if out.is_dir() else []
         if theirs:
             raise OutputError(
                 f"'{given}' holds files that siamese did not write, such as '{theirs[0]}': give --out a new folder"
@@ -179,7 +179,7 @@ def check_writable(out: Place) -> None:
 _DROPPINGS = re.compile(r"\.DS_Store|Thumbs\.db|desktop\.ini|\..+\.partial")
 
 
-def _not_ours(folder: Path) -> list[str]:
+def files_of_others(folder: Path) -> list[str]:
     """Files there that would be lost: those that its manifest, if it has one of ours, does not name."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -266,14 +266,14 @@ def write_manifest(
         **content,
         "versions": library_versions(),
     }
-    return seal_manifest(folder, manifest)
+    return put_manifest(folder, manifest)
 
 
-def seal_manifest(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Write what a manifest says, with its seal."""
-    sealed = {**manifest, SEAL: seal(manifest)}
-    write_json(folder / MANIFEST, sealed)
-    return sealed
+def put_manifest(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Write a manifest, sealed."""
+    manifest = {**manifest, SEAL: seal(manifest)}
+    write_json(folder / MANIFEST, manifest)
+    return manifest
 
 
 def check_manifest(folder: Path, kind: str) -> dict[str, Any]:

@@ -102,6 +102,18 @@ def publish(staging: Path, out: Path) -> None:
     shutil.rmtree(staging, ignore_errors=True)
 
 
+def take_place(folder: Path, out: Path) -> None:
+    """Publish a folder that lies anywhere on the disk. It goes beside its place first: where the process is killed meanwhile, what is left
+    under the folder's own name must not be the earlier output."""
+    staging = beside(out, "partial")
+    with held(folder, unless_known=True):
+        os.replace(folder, staging)
+        try:
+            publish(staging, out)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
 def exchange(one: Path, other: Path) -> None:
     """Let two paths change names in one step.
 

@@ -16,7 +16,7 @@ from pipeline.registry import latest_run, list_runs
 from pipeline.report import drift_said
 from pipeline.synthetic import make_corpus
 from siamese.encoder import SiameseEncoder
-from siamese.folders import check_manifest, read_json, seal_manifest
+from siamese.folders import check_manifest, read_json, put_manifest
 from tests.flows.command import Answer, Made, Run, assert_refused, call
 
 
@@ -175,7 +175,7 @@ def test_a_model_made_before_says_that_there_is_no_reference(made: Made, tmp_pat
     (old / "portrait.json").unlink()
     manifest = read_json(old / "manifest.json")
     del manifest["files"]["portrait.json"]
-    seal_manifest(old, manifest)
+    put_manifest(old, manifest)
     encoder = SiameseEncoder.load(old)
     assert encoder.portrait is None and encoder.fingerprint == SiameseEncoder.load(made.model).fingerprint
     with embedded_server():
