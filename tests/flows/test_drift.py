@@ -16,7 +16,7 @@ from pipeline.registry import latest_run, list_runs
 from pipeline.report import drift_said
 from pipeline.synthetic import make_corpus
 from siamese.encoder import SiameseEncoder
-from siamese.folders import check_manifest, read_json, put_manifest
+from siamese.folders import check_manifest, put_manifest, read_json
 from tests.flows.command import Answer, Made, Run, assert_refused, call
 
 
