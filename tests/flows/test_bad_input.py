@@ -456,7 +456,7 @@ def test_training_options(refuse: Refuse, made: Made, options: tuple[str, object
     ("config", "says"),
     [
         ("[training]\nepoch = 3", ("'epoch' is not a setting",)),
-        ("[nosuch]\na = 1", ("'nosuch' is not a setting", "schema, tower, training and golden")),
+        ("[nosuch]\na = 1", ("'nosuch' is not a setting", "schema, tower, training, golden and drift")),
         ("[schema]\nnosuch = 'text'", ("'nosuch'", "the records lack")),
         ("[schema]\n{column} = 'nosuch'", ("'{column}'", "'nosuch'", "'code'")),
         ("[tower]\nname = 'nosuch'", ("nosuch", "ngram")),
