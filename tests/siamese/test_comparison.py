@@ -95,7 +95,7 @@ ROWS = st.lists(st.tuples(VALUES, VALUES, VALUES, VALUES), min_size=2, max_size=
 
 
 @given(ROWS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_left_and_right_may_change_places(rows) -> None:
     table = records(*rows)
     profiles = Profiles.of(table, SCHEMA, document_frequency(table, SCHEMA))
