@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from faults_world import Tally, World
 
+from tests.processes import children_of
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -32,11 +34,11 @@ def main() -> None:
         for part in args.only:
             tallies += PARTS[part](world, args)
             print(f"{part}: {time.monotonic() - started:.0f} s", file=sys.stderr)
-    text = table(tallies, strays())
+    text = table(tallies, children_of(os.getpid()))
     print(text)
     if args.out:
         (args.out / "faults.md").write_text(HEAD + text)
-    sys.exit(any(tally.bad for tally in tallies) or bool(strays()))
+    sys.exit(any(tally.bad for tally in tallies) or bool(children_of(os.getpid())))
 
 
 def reading(world: World, args: argparse.Namespace) -> list[Tally]:
@@ -91,19 +93,6 @@ def table(tallies: list[Tally], stray: list[int]) -> str:
             wrong = sum(len(t.bad or ()) for t in some)
             rows.append(f"| **{name}** | **{counts[0]:,}** | {counts[1]:,} | {counts[2]:,} | **{wrong}** |")
     return "\n".join(rows) + f"\n\nProcesses left over: {len(stray)}.\n"
-
-
-def strays() -> list[int]:
-    """Processes below this one."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[1]) == os.getpid() and fields[0] != "Z":
-            found.append(int(status.parent.name))
-    return found
 
 
 if __name__ == "__main__":

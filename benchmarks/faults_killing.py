@@ -14,7 +14,8 @@ from signal import SIGKILL
 from faults_world import DATED, ROOT, Tally, World, digest, files_of
 
 from siamese.errors import OutputError
-from tests.flows.forks import WARM, forks, of_session
+from tests.flows.forks import WARM, forks
+from tests.processes import of_session
 
 KILLS = {
     "dedupe": 9,

@@ -15,12 +15,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.processes import of_session
 
 ROOT = Path(__file__).parents[1]
 WITHIN_SECONDS = 600.0
@@ -233,17 +236,6 @@ def wait_for_note(runs: Path, process: subprocess.Popen[str]) -> Path:
         time.sleep(0.002)
 
 
-def of_session(leader: int) -> list[int]:
-    """The processes that are left of a command and all that it started."""
-    left = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == leader and fields[0] != "Z":
-                left.append(int(stat.parent.name))
-    return left
-
-
 def ids_kept(before: Path, now: Path) -> str:
     """Of the clusters that have the same records in both runs, the share that kept its id; it must be all of them."""
     old, new = (members(run) for run in (before, now))
@@ -323,7 +315,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder to write soak.md into")
     asked = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="siamese-soak-") as folder:
         nights = soak(Path(folder), asked.records, asked.seed, WEEK, 1.0)

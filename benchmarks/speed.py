@@ -153,25 +153,25 @@ def embedding(shop: Workshop, asked: argparse.Namespace) -> tuple[list[Row], str
     return rows, figures(rows)
 
 
-def join(shop: Workshop, asked: argparse.Namespace) -> tuple[list[Row], str]:
+def on_each_corpus(module: str, model: str, shop: Workshop, asked: argparse.Namespace) -> list[Row]:
+    """What a module measures with a model of each corpus, on so many cores and on others."""
     rows = []
     for corpus in asked.corpora:
-        arguments = {"folder": shop.corpus(corpus, asked.records), "model": shop.model("untrained-128", corpus)}
+        arguments = {"folder": shop.corpus(corpus, asked.records), "model": shop.model(model, corpus)}
         rows += [
-            say({"corpus": corpus, "cores": cores, **run("speed_join", "measure", cores, **arguments)})
+            say({"corpus": corpus, "cores": cores, **run(module, "measure", cores, **arguments)})
             for cores in asked.cores
         ]
+    return rows
+
+
+def join(shop: Workshop, asked: argparse.Namespace) -> tuple[list[Row], str]:
+    rows = on_each_corpus("speed_join", "untrained-128", shop, asked)
     return rows, figures(rows)
 
 
 def updates(shop: Workshop, asked: argparse.Namespace) -> tuple[list[Row], str]:
-    rows = []
-    for corpus in asked.corpora:
-        arguments = {"folder": shop.corpus(corpus, asked.records), "model": shop.model("trained", corpus)}
-        rows += [
-            say({"corpus": corpus, "cores": cores, **run("speed_updates", "measure", cores, **arguments)})
-            for cores in asked.cores
-        ]
+    rows = on_each_corpus("speed_updates", "trained", shop, asked)
     return rows, figures([{key: value for key, value in row.items() if key != "stages"} for row in rows])
 
 

@@ -63,8 +63,8 @@ class Observed:
         """
         sides = proposing.Sides(encoder, work)
         sizes = pq.read_table(run / CLUSTERS, columns=["cluster_size"])["cluster_size"].to_numpy()
-        pairs, apart = proposing.looked_at(work), encoder.margin_distance(proposing.looked_at(work).distances)
-        bins = np.minimum((apart / BIN).astype(np.int64), BINS - 1)
+        pairs = proposing.looked_at(work)
+        bins = np.minimum((encoder.margin_distance(pairs.distances) / BIN).astype(np.int64), BINS - 1)
         parts: dict[str, Part] = {}
         texts: dict[str, pa.Table] = {}
 

@@ -63,7 +63,8 @@ def with_ids(records: pa.Table, id_column: str) -> pa.Table:
     if ids.null_count:
         row = pc.index(ids.is_null(), True).as_py() + 1
         raise DataError(f"record {row} of those to add has an empty '{id_column}': every record needs one")
-    twice = pc.value_counts(ids).filter(pc.greater(pc.struct_field(pc.value_counts(ids), "counts"), 1))
+    counts = pc.value_counts(ids)
+    twice = counts.filter(pc.greater(pc.struct_field(counts, "counts"), 1))
     if len(twice):
         raise DataError(
             f"'{id_column}' must be unique, but '{twice[0]['values']}' occurs {twice[0]['counts']} times among the records to add"

@@ -11,6 +11,7 @@ from pipeline.contents import SHARD_ROWS
 from pipeline.live import Live
 from pipeline.tables import check_table
 from siamese.errors import OutputError
+from siamese.publishing import staged_file
 
 
 def write_vectors(live: Live, path: Path) -> int:
@@ -24,9 +25,9 @@ def write_vectors(live: Live, path: Path) -> int:
     """
     check_table(path, ".parquet")
     schema = pa.schema([("record_id", pa.large_string()), ("embedding", pa.list_(pa.float32(), live.encoder.dim))])
-    beside, count = path.with_name(f".{path.name}.partial"), 0
+    count = 0
     try:
-        with pq.ParquetWriter(beside, schema) as writer:
+        with staged_file(path) as staging, pq.ParquetWriter(staging, schema) as writer:
             numbers = live.numbers
             for start in range(0, len(numbers), SHARD_ROWS):
                 some = numbers[start : start + SHARD_ROWS]
@@ -34,11 +35,8 @@ def write_vectors(live: Live, path: Path) -> int:
                 columns: list[Any] = [live.ids_of(some[rows >= 0]), _lists(live.embeddings.take(rows[rows >= 0]))]
                 writer.write_table(pa.table(columns, schema=schema))
                 count += len(columns[0])
-        beside.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
-    finally:
-        beside.unlink(missing_ok=True)
     return count
 
 

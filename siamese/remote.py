@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import fsspec
 
 from siamese.errors import ArtifactError, OutputError, SiameseError, reason
 from siamese.manifest import AUDIT, FORMAT_VERSION, MANIFEST, check_kind, is_ours, sha256
+from siamese.publishing import beside
 
 PARTIAL = "manifest.partial"  # while a folder is written: all names of ours that may be there, whenever it is cut off
 CACHE_VARIABLE = "SIAMESE_CACHE"
@@ -100,7 +100,7 @@ class RemoteFolder:
 
     def _keep(self, copy: Path, kind: str, manifest: bytes, digests: Mapping[str, str]) -> None:
         """Fetch the files into the cache, which has a whole copy or none at any time."""
-        staging = copy.with_name(f".{copy.name}.{uuid.uuid4().hex[:8]}.partial")
+        staging = beside(copy, "partial")
         try:
             with _told(OutputError, f"cannot keep '{self.url}' in '{copy.parent}'", f"set {CACHE_VARIABLE} to another"):
                 shutil.rmtree(copy, ignore_errors=True)  # damaged, or never there
@@ -119,9 +119,9 @@ class RemoteFolder:
             audit = self._read(AUDIT)
             if audit is None:
                 return path.unlink(missing_ok=True)
-            beside = path.with_name(f".{AUDIT}.{uuid.uuid4().hex[:8]}.partial")
-            beside.write_bytes(audit)
-            beside.replace(path)
+            staging = beside(path, "partial")
+            staging.write_bytes(audit)
+            staging.replace(path)
 
     def _manifest(self, kind: str) -> tuple[bytes, dict[str, Any]]:
         with _told(ArtifactError, f"cannot read the {kind} at '{self.url}'"):

@@ -1,23 +1,18 @@
 """The scripted week of ``make soak``, in short; what it promises it asserts itself."""
 
 import shutil
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
 from tests.flows.command import Made
 from tests.flows.conftest import made as made  # the small model
-
-PATH = Path(__file__).parents[1] / "benchmarks" / "soak.py"
+from tests.scripts import script
 
 
 @pytest.fixture(scope="module")
 def soak():
-    spec = spec_from_file_location("soak", PATH)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("soak")
 
 
 def spend(soak, made: Made, folder: Path, nights: list[str]) -> list:

@@ -1,20 +1,14 @@
 """The easy corpus of ``benchmarks/speed.py``; the hard one is ``pipeline.synthetic``'s."""
 
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "speed_corpus.py"
+from tests.scripts import script
 
 
 @pytest.fixture(scope="module")
 def speed_corpus():
-    spec = spec_from_file_location("speed_corpus", PATH)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("speed_corpus")
 
 
 def test_a_seed_gives_one_corpus(speed_corpus):

@@ -77,16 +77,3 @@ def forks(*, queries: int, pairs: int) -> Iterator[Forks]:
         yield Forks(process)
         assert process.stdin is not None
         process.stdin.close()
-
-
-def of_session(leader: int) -> list[int]:
-    """The processes that are left of a command and all that it started."""
-    left = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[3]) == leader and fields[0] != "Z":
-            left.append(int(stat.parent.name))
-    return left

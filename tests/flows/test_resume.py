@@ -11,8 +11,9 @@ import pytest
 
 from pipeline.resuming import job_folder
 from tests.flows.command import Made, Run, assert_refused
-from tests.flows.forks import Forks, forks, of_session
+from tests.flows.forks import Forks, forks
 from tests.flows.test_update import changed
+from tests.processes import of_session
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for stray processes in /proc")
 WITHIN_SECONDS = 60.0
