@@ -224,7 +224,9 @@ class Verifier:
         for start in range(0, len(left), BLOCK_PAIRS):
             here = slice(start, start + BLOCK_PAIRS)
             features = self._features(profiles, left[here], right[here], margin_distances[here])
-            doubts[here] = -(np.array(self.weights) @ _log_odds(self._boosters, self.linear, features))
+            log_odds = _log_odds(self._boosters, self.linear, features)
+            # Not @, whose last digits depend on where a pair stands: it has the same doubt in whatever company.
+            doubts[here] = -(np.array(self.weights)[:, None] * log_odds).sum(axis=0)
         return doubts
 
     def contributions(

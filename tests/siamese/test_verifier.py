@@ -139,6 +139,17 @@ def test_pairs_are_judged_alike_in_any_company(fitted, monkeypatch) -> None:
     np.testing.assert_allclose(alone, every[[3, 9]])
 
 
+@pytest.mark.parametrize("first, step", [(0, 1), (3, 1), (0, 2), (5, 7)])
+def test_a_pair_is_doubted_the_same_to_the_last_digit_in_whatever_company(fitted, first: int, step: int) -> None:
+    """Kernels of a matrix product round the last columns otherwise than the first ones, on some processors."""
+    verifier, profiles = fitted[0], COMPARISON.profiles
+    whole = verifier.doubt(profiles, COMPARISON.left, COMPARISON.right, DISTANCES)
+    for count in (1, 2, 5, 50):
+        some = slice(first, first + step * count, step)
+        judged = verifier.doubt(profiles, COMPARISON.left[some], COMPARISON.right[some], DISTANCES[some])
+        np.testing.assert_array_equal(judged, whole[some])
+
+
 def test_no_pairs_are_no_fault(fitted) -> None:
     none = np.empty(0, np.int64)
     assert len(fitted[0].doubt(COMPARISON.profiles, none, none, np.empty(0))) == 0
