@@ -23,7 +23,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], made: Made) -> Run:
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
     def run_(*args: object) -> Answer:
         capsys.readouterr()
         code = call(*args)

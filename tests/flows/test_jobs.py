@@ -20,6 +20,7 @@ from siamese.errors import ArtifactError, SettingsError
 from siamese.folders import check_manifest
 from siamese.schema import as_table
 from siamese.settings import TrainingConfig
+from tests.flows.command import Run, assert_refused
 
 
 @pytest.fixture(scope="module")
@@ -190,19 +191,12 @@ def test_the_command_line_prints_one_json_object(job, tmp_path):
     assert result["split"] == "test" and result["pairs"] == (pairs["split"] == "test").sum()
 
 
-def test_without_the_verifier_the_distance_decides(job, tmp_path):
-    command = [sys.executable, "-m", "flows.cli", "evaluate", "model", "records.parquet", "pairs.parquet", "--json"]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"}
-    said = {}
-    for choice in ("none", "nosuch"):
-        done = subprocess.run(
-            [*command, "--verifier", choice], cwd=job, capture_output=True, text=True, env=environment
-        )
-        said[choice] = (done.returncode, done.stdout, done.stderr)
-    result = json.loads(said["none"][1])
+def test_without_the_verifier_the_distance_decides(job, run: Run, tmp_path):
+    asked = "evaluate", job / "model", job / "records.parquet", job / "pairs.parquet", "--json", "--verifier"
+    result = json.loads(run(*asked, "none").out)
     model = SiameseEncoder.load(job / "model")
     assert result["decided_by"] == "distance" and result["max_distance"] == model.calibration.max_distance
-    assert said["nosuch"][0] == 2 and "there is no verifier 'nosuch'" in said["nosuch"][2]
+    assert_refused(run(*asked, "nosuch"), "there is no verifier 'nosuch'")
     with embedded_server():
         from flows.dedupe import dedupe
         from flows.train import train
@@ -283,16 +277,10 @@ def test_training_reads_no_record_that_only_test_pairs_name(job, tmp_path):
     assert blind.fingerprint == SiameseEncoder.load(job / "model").fingerprint
 
 
-def test_the_run_s_certificate_and_the_model_s_reliability_from_the_command_line(job, tmp_path):
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"}
-
-    def siamese(*arguments) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
-        return subprocess.run(command, cwd=job, capture_output=True, text=True, env=environment)
-
-    verified = siamese("verify", "run", "--json")
-    assert verified.returncode == 0, verified.stderr
-    said = json.loads(verified.stdout)
+def test_the_run_s_certificate_and_the_model_s_reliability_from_the_command_line(job, run: Run, tmp_path):
+    verified = run("verify", job / "run", "--json")
+    assert verified.code == 0, verified.err
+    said = json.loads(verified.out)
     assert said["kind"] == "conditional" and said["audit"] is None
     assert said["promises"] == [{"what": "precision", "share": 0.5, "confidence": 0.95}]
     summary = json.loads((job / "run" / "summary.json").read_text())
@@ -303,10 +291,10 @@ def test_the_run_s_certificate_and_the_model_s_reliability_from_the_command_line
     assert sum(each["pairs"] for each in lost.values()) == round((1 - pairs["recall"]) * pairs["true_pairs"])
 
     plot = tmp_path / "reliability.svg"
-    evaluated = siamese("evaluate", "model", "records.parquet", "pairs.parquet", "--plot", plot, "--json")
-    assert evaluated.returncode == 0, evaluated.stderr
-    bins = json.loads(evaluated.stdout)["reliability"]["bins"]
+    asked = "evaluate", job / "model", job / "records.parquet", job / "pairs.parquet", "--plot"
+    evaluated = run(*asked, plot, "--json")
+    assert evaluated.code == 0, evaluated.err
+    bins = json.loads(evaluated.out)["reliability"]["bins"]
     drawn = ElementTree.parse(plot).getroot()
     assert len(drawn.findall("{http://www.w3.org/2000/svg}circle")) == len(bins)
-    refused = siamese("evaluate", "model", "records.parquet", "pairs.parquet", "--plot", tmp_path / "gone" / "a.svg")
-    assert refused.returncode == 2 and "cannot write" in refused.stderr
+    assert_refused(run(*asked, tmp_path / "gone" / "a.svg"), "cannot write")
