@@ -19,6 +19,7 @@ def from_scratch(model: str, sources: list[Records], work: Path, threshold: Thre
     sides = zip(sources, (proposing.LEFT, proposing.RIGHT), ("embed", "embed right"), strict=False)
     done = {name: stage_tasks.embed(model, each.path, each.id_column, work / side, work) for each, side, name in sides}
     done |= _candidates(model, work, threshold, exact)
+    done["glance"] = stage_tasks.glance(model, work, threshold)
     scored = stage_tasks.fan_out(stage_tasks.score_block, done["gather"]["blocks"], model, work, threshold)
     done["score"] = stage_tasks.together(scored)
     return done

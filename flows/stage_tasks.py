@@ -78,6 +78,11 @@ def gather(model: str, work: Path) -> dict[str, Any]:
 
 
 @task
+def glance(model: str, work: Path, threshold: Threshold) -> dict[str, Any]:
+    return _once(work, "glance", stages.glance, model, work, threshold)
+
+
+@task
 def score_block(model: str, work: Path, threshold: Threshold, number: int) -> dict[str, Any]:
     return _once(work, f"score-{number:06d}", stages.score_block, model, work, threshold, number)
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.contents import Contents
 from siamese.calibration import Calibration
+from siamese.glance import Glance, seen_of
 from siamese.verifier import Verifier
 
 
@@ -22,6 +23,7 @@ class Judge:
         neighbours: how many of each record's nearest that is.
         cut: the greatest score that is worth keeping.
         verifier: what scores the candidates; None: their margin_distance is the score.
+        glance: what lets pairs go by without a look by the verifier, in a run (:mod:`pipeline.glancing`); None: nothing does.
     """
 
     calibration: Calibration
@@ -30,6 +32,7 @@ class Judge:
     neighbours: int
     cut: float
     verifier: Verifier | None
+    glance: Glance | None = None
 
     @property
     def decided_by(self) -> str:
@@ -48,7 +51,9 @@ class Judge:
         if self.verifier is None:
             return margin_distances
         near = np.flatnonzero(margin_distances <= self.candidate_distance)
-        near = near[self.verifier.worth_a_look(texts, left[near], right[near], margin_distances[near])]
+        if self.glance is not None:
+            seen = seen_of(self.verifier, texts, left[near], right[near], margin_distances[near])
+            near = near[self.glance.is_worth(seen)]
         score = np.full(len(margin_distances), np.inf)
         rows, places = np.unique(np.concatenate([left[near], right[near]]), return_inverse=True)
         profiles = self.verifier.profile(texts.take(pa.array(rows)).combine_chunks())
@@ -67,10 +72,29 @@ class Judge:
         """(m,) scores of candidates that name rows of corpora, which may be one and the same."""
         if self.verifier is None:
             return margin_distances
-        if left is right:
-            rows, places = np.unique(np.concatenate([left_rows, right_rows]), return_inverse=True)
-            return self.score(margin_distances, left.take(rows), *np.split(places, 2))
-        lefts, left_places = np.unique(left_rows, return_inverse=True)
-        rights, right_places = np.unique(right_rows, return_inverse=True)
-        texts = pa.concat_tables([left.take(lefts), right.take(rights)]).combine_chunks()
-        return self.score(margin_distances, texts, left_places, right_places + len(lefts))
+        return self.score(margin_distances, *_texts_of(left, left_rows, right, right_rows))
+
+    def seen_rows(
+        self,
+        margin_distances: NDArray[np.float64],
+        left: Contents,
+        left_rows: NDArray[np.int64],
+        right: Contents,
+        right_rows: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """(m, f) what a glance sees of the same; of a judge with a verifier."""
+        assert self.verifier is not None
+        return seen_of(self.verifier, *_texts_of(left, left_rows, right, right_rows), margin_distances)
+
+
+def _texts_of(
+    left: Contents, left_rows: NDArray[np.int64], right: Contents, right_rows: NDArray[np.int64]
+) -> tuple[pa.Table, NDArray[np.int64], NDArray[np.int64]]:
+    """The texts that pairs of rows are of, and the rows of these."""
+    if left is right:
+        rows, places = np.unique(np.concatenate([left_rows, right_rows]), return_inverse=True)
+        return left.take(rows), *np.split(places, 2)
+    lefts, left_places = np.unique(left_rows, return_inverse=True)
+    rights, right_places = np.unique(right_rows, return_inverse=True)
+    texts = pa.concat_tables([left.take(lefts), right.take(rights)]).combine_chunks()
+    return texts, left_places, right_places + len(lefts)

@@ -9,9 +9,12 @@ Blocks of queries and of candidates are done by anyone who sees the folder, in a
     cells/            the searched side, parted: the smaller one, or the only one; none where buckets hold enough
     found/            a file a block of queries: pairs of rows
     looked/           all of them, each pair once, and how many make a block
+    glance.json       what lets candidates go by without a second look; missing where nothing does
+    drawn/            those that were looked at to settle that: places among all, and scores
     scores/           a file a block of those
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,15 +26,18 @@ from pipeline.buckets import BLOCKS, ORDERS, pairs_of_block
 from pipeline.cells import Cells, cell_count, comparisons_of_one_look
 from pipeline.decision import Threshold
 from pipeline.embedding import Corpus, Encoder, near, save_array
+from pipeline.glancing import LOST, Drawn
 from pipeline.judging import Judge
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Queries, Scope, search, search_exactly, within_scope
 from pipeline.survey import COMPARISONS_A_MATCH, SAMPLE, Survey, cells_to_look_into, sampled_rows
 from siamese.folders import read_json, write_json
+from siamese.glance import Glance
 from siamese.spellings import COUNT_BITS, count_words, spell
 
 LEFT, RIGHT, CELLS, PLAN, FOUND, LOOKED, SCORES = "left", "right", "cells", "plan.json", "found", "looked", "scores"
 FACTS, COUNTS, SPELLED, SHARED = "facts.json", "counts.npy", "spelled", "shared"
+GLANCE, DRAWN = "glance.json", "drawn"
 COUNTED = 65_536  # contents of a side that words are counted in
 QUERIES = 65_536  # of a block, at least
 MOST_BLOCKS = 32  # of queries: with few queries in a block, few of them look into the same cell
@@ -176,12 +182,18 @@ def _shared(work: Path, pairs: RowPairs, sides: Sides) -> NDArray[np.bool_]:
     return np.isin(left * n + right, np.concatenate(keys))
 
 
-def planned_judge(encoder: Encoder, threshold: Threshold, facts: dict[str, Any]) -> Judge:
-    """What scores the candidates, as far as the plan searches."""
-    judge = threshold.judge(encoder)
+def planned_judge(encoder: Encoder, threshold: Threshold, work: Path) -> Judge:
+    """What scores the candidates, as far as the plan searches, and what a glance lets through."""
+    facts, judge = read_json(work / PLAN), threshold.judge(encoder)
     if judge.verifier is None:
         return replace(judge, radius=facts["radius"], candidate_distance=facts["radius"], cut=facts["radius"])
-    return replace(judge, radius=facts["radius"], candidate_distance=max(facts["radius"], facts["reach"]))
+    settled = read_json(work / GLANCE) if (work / GLANCE).is_file() else None
+    return replace(
+        judge,
+        radius=facts["radius"],
+        candidate_distance=max(facts["radius"], facts["reach"]),
+        glance=settled and Glance(**settled),
+    )
 
 
 def search_block(encoder: Encoder, work: Path, number: int) -> dict[str, Any]:
@@ -218,15 +230,41 @@ def looked_at(work: Path) -> RowPairs:
     return RowPairs(*(np.load(work / LOOKED / f"{name}.npy", mmap_mode="r") for name in ("left", "right", "distances")))
 
 
+def glance(encoder: Encoder, work: Path, threshold: Threshold) -> dict[str, Any]:
+    """Settle which candidates are let go by at a glance: none where all was compared with all, or a recall was asked for."""
+    judge = replace(planned_judge(encoder, threshold, work), glance=None)
+    pairs, sides, settled, drawn = looked_at(work), Sides(encoder, work), None, Drawn.nothing()
+    if judge.verifier is not None and threshold.min_recall is None and read_json(work / PLAN)["cells"] > 1:
+        limit = threshold.decide(judge.calibration).limit  # matches are rarer here than among the evidence, or as rare
+        drawn = Drawn.of(len(pairs), lambda places: _by(judge.score_rows, encoder, sides, pairs.take(places)), limit)
+        settled = drawn.settle(lambda places: _by(judge.seen_rows, encoder, sides, pairs.take(places)))
+    order = np.argsort(drawn.places)
+    save_array(work / DRAWN / "places.npy", drawn.places[order])
+    save_array(work / DRAWN / "scores.npy", drawn.scores[order])
+    if settled is not None:
+        write_json(work / GLANCE, asdict(settled))
+    said = {"is_made": settled is not None, "drawn": len(drawn.places), "flagged": int(drawn.is_flagged.sum())}
+    return {**said, "lost_at_most": LOST if settled else 0.0}
+
+
 def score_block(encoder: Encoder, work: Path, threshold: Threshold, number: int) -> dict[str, Any]:
     """Score one block of the candidates."""
-    judge, sides = planned_judge(encoder, threshold, read_json(work / PLAN)), Sides(encoder, work)
+    judge, sides = planned_judge(encoder, threshold, work), Sides(encoder, work)
     block = read_json(work / LOOKED / FACTS)["block"]
     pairs = looked_at(work).take(slice(number * block, (number + 1) * block))
-    apart, right = encoder.margin_distance(pairs.distances), sides.right or sides.left
-    scores = judge.score_rows(apart, sides.left.contents, pairs.left, right.contents, pairs.right)
+    scores = np.full(len(pairs), np.nan)
+    places = np.load(work / DRAWN / "places.npy") - number * block
+    here = (places >= 0) & (places < len(pairs))
+    scores[places[here]] = np.load(work / DRAWN / "scores.npy")[here]
+    rest = np.flatnonzero(np.isnan(scores))
+    scores[rest] = _by(judge.score_rows, encoder, sides, pairs.take(rest))
     save_array(work / SCORES / f"{number:06d}.npy", scores)
     return {"pairs": len(scores)}
+
+
+def _by(judged: Callable[..., NDArray[Any]], encoder: Encoder, sides: Sides, pairs: RowPairs) -> NDArray[Any]:
+    apart, right = encoder.margin_distance(pairs.distances), sides.right or sides.left
+    return judged(apart, sides.left.contents, pairs.left, right.contents, pairs.right)
 
 
 def scores_of(work: Path) -> NDArray[np.float64]:

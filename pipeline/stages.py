@@ -122,6 +122,12 @@ def gather(model: str, work: Path) -> dict[str, Any]:
     return proposing.gather(load_encoder(model), work)
 
 
+def glance(model: str, work: Path, threshold: Threshold) -> dict[str, Any]:
+    """Settle which candidates are let go by at a glance."""
+    with one_thread():
+        return proposing.glance(load_encoder(model), work, threshold)
+
+
 def score_block(model: str, work: Path, threshold: Threshold, number: int) -> dict[str, Any]:
     """Scores of one block of candidates."""
     with one_thread():
@@ -131,9 +137,10 @@ def score_block(model: str, work: Path, threshold: Threshold, number: int) -> di
 def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_only: bool = False) -> dict[str, Any]:
     """Decide about the scored candidates, and write ``pairs.parquet``, ``beyond.parquet`` and ``certificate.json``."""
     encoder, plan = load_encoder(model), read_json(work / proposing.PLAN)
-    judge, sides = proposing.planned_judge(encoder, threshold, plan), proposing.Sides(encoder, work)
+    judge, sides = proposing.planned_judge(encoder, threshold, work), proposing.Sides(encoder, work)
     left_corpus, right_corpus = sides.left, sides.right
-    candidates = Candidates.of(proposing.looked_at(work), proposing.scores_of(work), judge.cut)
+    scores = proposing.scores_of(work)
+    candidates = Candidates.of(proposing.looked_at(work), scores, judge.cut)
     calibration, standing, worth = judge.calibration, np.ones(len(candidates.scores), bool), None
     if one_to_one_only and right_corpus is not None:
         # A pair that loses to a better one is no candidate, here and among the evidence.
@@ -176,6 +183,7 @@ def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_on
         "review": writer.review,
         "expected_precision": writer.expected / writer.matches if writer.matches else None,
         "looked_at": candidates.looked_at,
+        "let_by": int(np.isinf(scores).sum()),
         **decision.describe(judge),
         **certificate.headline(),
     }
@@ -238,7 +246,7 @@ def evaluate(model: str, run: Path, truth: str, work: Path, threshold: Threshold
     clusters = pq.read_table(run / CLUSTERS, columns=["cluster_id"])["cluster_id"].to_numpy()
     scores, missed, is_true = evaluate_run(run, truth, left, right, clusters)
     np.save(work / IS_TRUE, is_true)
-    judge = proposing.planned_judge(encoder, threshold, read_json(work / proposing.PLAN))
+    judge = proposing.planned_judge(encoder, threshold, work)
     lost = where_lost(missed, encoder, judge, Certificate.read(run).limit, sides.left, sides.right)
     return {**scores, "recall_lost": lost}
 

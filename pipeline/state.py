@@ -2,6 +2,7 @@
 
     left/         the embedded corpus, and ``digests.npy``: (n, 2) uint64 of each distinct content
     plan.json     how far was searched
+    glance.json   what was let go by at a glance
     shared/       pairs of rows that buckets held, of a large corpus
     found/        pairs of rows, from whichever row found them; none where buckets were enough
     looked/       all candidates
@@ -38,7 +39,9 @@ def keep_state(work: Path, run: Path) -> dict[str, Any]:
     for name in KEPT:
         if (work / name).is_dir():
             shutil.copytree(work / name, state / name, copy_function=link, ignore=_left_out)
-    link(work / proposing.PLAN, state / proposing.PLAN)
+    for name in (proposing.PLAN, proposing.GLANCE):
+        if (work / name).is_file():
+            link(work / name, state / name)
     corpus = state / proposing.LEFT
     if not (corpus / DIGESTS).is_file():
         save_array(corpus / DIGESTS, digests_of(Contents.open(corpus / "contents")))
@@ -95,6 +98,12 @@ class State:
     @property
     def folder(self) -> Path:
         return self.run / STATE
+
+    @property
+    def glance(self) -> dict[str, Any] | None:
+        """What was let go by at a glance; None of a run that settled nothing of the kind."""
+        path = self.folder / proposing.GLANCE
+        return read_json(path) if path.is_file() else None
 
     def rows_of(self, digests: NDArray[np.uint64]) -> NDArray[np.int64]:
         """(n,) row of each content here, -1 where it is none of these."""

@@ -24,7 +24,7 @@ from pipeline.cells import cell_count
 from pipeline.contents import Contents
 from pipeline.decision import Threshold
 from pipeline.embedding import CONTENTS, Corpus, Encoder, save_array
-from pipeline.proposing import FOUND, LEFT, LOOKED, MOST_BLOCKS, PLAN, QUERIES, SCORED_PAIRS, SCORES, SHARED
+from pipeline.proposing import FOUND, GLANCE, LEFT, LOOKED, MOST_BLOCKS, PLAN, QUERIES, SCORED_PAIRS, SCORES, SHARED
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Scope, farthest_neighbour, nearest, search_exactly
 from pipeline.state import DIGESTS, State, digests_of
@@ -109,7 +109,9 @@ def search(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
 def score(encoder: Encoder, work: Path, run: Path, threshold: Threshold) -> dict[str, Any]:
     """Scores of all candidates, as ``scores/``: those that the earlier run gave where it looked at the same two contents."""
     state, old = State.open(run, encoder.dim), np.load(work / OLD_ROWS)
-    judge = proposing.planned_judge(encoder, threshold, read_json(work / PLAN))
+    if state.glance is not None:
+        write_json(work / GLANCE, state.glance)
+    judge = proposing.planned_judge(encoder, threshold, work)
     corpus = Corpus.open(work / LEFT, encoder.dim)
     pairs = proposing.looked_at(work)
     scores = np.full(len(pairs), np.nan)

@@ -1,112 +1,98 @@
-"""Glance: which candidates are worth the verifier's second look, from their distance and their words alone.
+"""Glance: small trees that foretell, from what costs little to know of a pair, whether the verifier would flag it; a tenth of a look.
 
-Nine in ten candidates are strangers, and most of these show it at once. What the glance lets go by was measured on held-out genuine
-pairs, which are then lost as those beyond the search are: it is not made where there are too few of them to measure it.
+They read the distance, what labelled pairs say of the words, and how alike the fields are spelled. They are taught by the verifier itself
+(distillation: Bucila, Caruana and Niculescu-Mizil 2006), on pairs of the corpus that they judge: no label is asked.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+from rapidfuzz import fuzz, process
 
 from siamese.features import HASH_BITS, feature_of, hash_words
 from siamese.kinds import canonical
-from siamese.linear import Linear
-from siamese.profiles import ones, word_fields
-from siamese.schema import Schema
-from siamese.text import split_words
-from siamese.wordweights import WordWeights
+from siamese.profiles import FUZZY_CHARACTERS, ones, word_fields
+from siamese.text import normalise, split_words
+from siamese.verifier import Verifier, lightgbm
 
-LOST = 0.002  # of the genuine pairs
-LEAST_GENUINE = 1500  # held-out genuine pairs: with none of so many lost, that share is the upper bound at 95%
 AT_ONCE = 65_536  # pairs
+_ROUNDS = 50
+_PARAMETERS = {
+    "objective": "binary",
+    "num_leaves": 7,
+    "min_child_samples": 5,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbose": -1,
+}
 
 
 @dataclass(frozen=True)
 class Glance:
-    """A linear judge of two numbers: margin_distance, and what the words say.
+    """Says which pairs are worth a second look.
 
     Attributes:
-        linear: log-odds of a match.
-        least: log-odds below which a pair is not looked at.
+        trees: a LightGBM model, as text.
+        least: log-odds below which a pair is not.
     """
 
-    linear: Linear
+    trees: str
     least: float
 
-    @classmethod
-    def fit(
-        cls,
-        margin_distances: NDArray[np.float64],
-        said: NDArray[np.float64],
-        is_match: NDArray[np.int8],
-        folds: NDArray[np.int64],
-        held: NDArray[np.int64],
-    ) -> tuple["Glance | None", NDArray[np.bool_]]:
-        """Learn from labelled pairs.
+    @staticmethod
+    def learn(seen: NDArray[np.float32], is_flagged: NDArray[np.bool_], seed: int = 0) -> str:
+        """Trees, as text, from (m, f) what is seen of pairs and (m,) whether the verifier flags them, some and not all."""
+        lgb = lightgbm()
+        data = lgb.Dataset(seen, is_flagged.astype(np.int8))
+        return str(lgb.train({**_PARAMETERS, "seed": seed}, data, _ROUNDS).model_to_string())
 
-        Args:
-            margin_distances, said: (m,) by models that were not trained on the pair.
-            is_match: (m,) labels.
-            folds: (m,) the fold of each pair, -1 for pairs that nothing is learned from.
-            held: the pairs that the limit is taken from.
+    @cached_property
+    def _booster(self) -> Any:
+        return lightgbm().Booster(model_str=self.trees)
 
-        Returns:
-            The glance, None where too few of ``held`` are genuine; (m,) which pairs it would look at.
-        """
-        seen, everything = np.column_stack([margin_distances, said]).astype(np.float32), np.ones(len(said), bool)
-        genuine = held[is_match[held] == 1]
-        if len(genuine) < LEAST_GENUINE:
-            return None, everything
-        log_odds = np.empty(len(said))
-        for fold in np.unique(folds):
-            others = np.flatnonzero((folds >= 0) & (folds != fold))
-            log_odds[folds == fold] = Linear.fit(seen[others], is_match[others]).log_odds(seen[folds == fold])
-        least = float(np.quantile(log_odds[genuine], LOST, method="lower"))
-        learned = np.flatnonzero(folds >= 0)
-        return cls(Linear.fit(seen[learned], is_match[learned]), least), log_odds >= least
+    def log_odds(self, seen: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(m,) that the verifier flags the pairs, from :func:`seen_of` them."""
+        return np.asarray(self._booster.predict(seen, raw_score=True)) if len(seen) else np.empty(0)
 
-    def worth_a_look(
-        self,
-        words: WordWeights,
-        texts: pa.Table,
-        schema: Schema,
-        left: NDArray[np.int64],
-        right: NDArray[np.int64],
-        margin_distances: NDArray[np.float64],
-    ) -> NDArray[np.bool_]:
-        """(m,) which pairs to look at.
+    def is_worth(self, seen: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """(m,) which pairs to look at."""
+        return self.log_odds(seen) >= self.least
 
-        Args:
-            words: what they say.
-            texts: records, whose columns :meth:`Schema.select` made text.
-            left, right: (m,) rows of them.
-        """
-        fields = word_fields(schema)
-        columns = [split_words(canonical(texts[field.name].combine_chunks(), field.kind)) for field in fields]
-        rows = [
-            np.repeat(np.arange(texts.num_rows) * len(fields) + number, np.diff(column.offsets))
-            for number, column in enumerate(columns)
-        ]
-        features = [feature_of(hash_words(column)) for column in columns]
-        shape = (texts.num_rows * len(fields), 2**HASH_BITS)
-        cells = ones(np.concatenate(rows), np.concatenate(features), shape)
-        worth = np.empty(len(left), bool)
-        for start in range(0, len(left), AT_ONCE):
-            here = slice(start, start + AT_ONCE)
-            said = words.said(cells, np.arange(2**HASH_BITS), left[here], right[here])
-            seen = np.column_stack([margin_distances[here], said]).astype(np.float32)
-            worth[here] = self.linear.log_odds(seen) >= self.least
-        return worth
 
-    def described(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"least": self.least, **{name: each.tolist() for name, each in self.linear.tensors().items()}}
+def seen_of(
+    verifier: Verifier,
+    texts: pa.Table,
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+    margin_distances: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """(m, 2 + F) distance, what the words say, and how alike each field with words is spelled (0 to 100), NaN where one side has none.
 
-    @classmethod
-    def of(cls, described: dict[str, Any]) -> "Glance":
-        """What :meth:`described` gave."""
-        tensors = {name: np.array(each, np.float64) for name, each in described.items() if name != "least"}
-        return cls(Linear.from_tensors(tensors), float(described["least"]))
+    Args:
+        texts: records, whose columns :meth:`Schema.select` made text.
+        left, right: (m,) rows of them.
+        margin_distances: (m,) distance / margin.
+    """
+    fields = word_fields(verifier.schema)
+    columns = [texts[field.name].combine_chunks() for field in fields]
+    words = [split_words(canonical(column, field.kind)) for column, field in zip(columns, fields, strict=True)]
+    counts = [np.diff(each.offsets) for each in words]
+    rows = [np.repeat(np.arange(texts.num_rows) * len(fields) + number, each) for number, each in enumerate(counts)]
+    nothing = [np.empty(0, np.int64)]  # of a schema without words
+    features = np.concatenate([feature_of(hash_words(each)) for each in words] or nothing)
+    cells = ones(np.concatenate(rows or nothing), features, (texts.num_rows * len(fields), 2**HASH_BITS))
+    seen = np.empty((len(left), 2 + len(fields)), np.float32)
+    seen[:, 0] = margin_distances
+    for start in range(0, len(left), AT_ONCE):
+        here = slice(start, start + AT_ONCE)
+        seen[here, 1] = verifier.words.said(cells, np.arange(2**HASH_BITS), left[here], right[here])
+    for number, (column, count) in enumerate(zip(columns, counts, strict=True)):
+        spelled = np.array(pc.utf8_slice_codeunits(pc.fill_null(normalise(column), ""), 0, FUZZY_CHARACTERS), object)
+        alike = process.cpdist(spelled[left], spelled[right], scorer=fuzz.ratio, dtype=np.float32)
+        seen[:, 2 + number] = np.where((count[left] > 0) & (count[right] > 0), alike, np.nan)
+    return seen

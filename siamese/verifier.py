@@ -23,7 +23,6 @@ from siamese.calibration import Calibration
 from siamese.comparison import Comparison, feature_names, feature_signs
 from siamese.errors import SettingsError
 from siamese.folders import read_json, write_json, written
-from siamese.glance import Glance
 from siamese.linear import Linear
 from siamese.pairs import Pairs
 from siamese.profiles import Profiles, word_fields
@@ -73,7 +72,6 @@ class Verifier:
         calibration: of the doubt; its ``max_distance`` is the greatest doubt that is flagged.
         candidate_distance: margin_distance of the farthest pair that is worth a look.
         neighbours: nearest ones of each record that are worth a look, up to there.
-        glance: what says which of these are worth it; None: all are.
     """
 
     schema: Schema
@@ -85,7 +83,6 @@ class Verifier:
     calibration: Calibration
     candidate_distance: float
     neighbours: int
-    glance: Glance | None = None
 
     @classmethod
     def fit(
@@ -150,9 +147,7 @@ class Verifier:
         candidate_distance = BEYOND * float(np.quantile(genuine, REACHED, method="higher"))
         partners = np.bincount(np.concatenate([each[is_match == 1] for each in (comparison.left, comparison.right)]))
         crowded = int(np.quantile(partners[partners > 0], CROWDED, method="higher"))
-        near = margin_distances <= candidate_distance
-        glance, worth = Glance.fit(margin_distances, said, is_match, folds, evidence[near[evidence]])
-        reached = np.where(near & worth, doubts, np.inf)
+        reached = np.where(margin_distances <= candidate_distance, doubts, np.inf)
         if len(np.unique(is_match[evidence][np.isfinite(reached[evidence])])) < 2:
             reached = doubts  # every imposite is out of reach: then those say what little can be said
         verifier = cls(
@@ -172,32 +167,13 @@ class Verifier:
             ),
             candidate_distance,
             max(NEIGHBOURS, crowded),
-            glance,
         )
         return verifier, doubts
 
     @cached_property
     def _boosters(self) -> tuple[Any, ...]:
-        booster = _lightgbm().Booster  # when it is first asked for: a run without the verifier needs no LightGBM
+        booster = lightgbm().Booster  # when it is first asked for: a run without the verifier needs no LightGBM
         return tuple(booster(model_str=trees) for trees in self.trees)
-
-    def worth_a_look(
-        self, texts: pa.Table, left: NDArray[np.int64], right: NDArray[np.int64], margin_distances: NDArray[np.float64]
-    ) -> NDArray[np.bool_]:
-        """(m,) which pairs :meth:`doubt` is to look at: near enough, and not strangers at a glance.
-
-        Args:
-            texts: records, whose columns :meth:`Schema.select` made text.
-            left, right: (m,) rows of them.
-            margin_distances: (m,) distance / margin.
-        """
-        worth = margin_distances <= self.candidate_distance
-        if self.glance is not None:
-            near = np.flatnonzero(worth)
-            worth[near] = self.glance.worth_a_look(
-                self.words, texts, self.schema, left[near], right[near], margin_distances[near]
-            )
-        return worth
 
     def profile(self, texts: pa.Table) -> Profiles:
         """Records, whose columns :meth:`Schema.select` made text, ready to be judged."""
@@ -294,7 +270,6 @@ class Verifier:
             "weights": self.weights,
             "candidate_distance": self.candidate_distance,
             "neighbours": self.neighbours,
-            "glance": self.glance and self.glance.described(),
             "calibration": self.calibration.model_dump(mode="json"),
         }
         write_json(folder / DECISION, decision)
@@ -318,7 +293,6 @@ class Verifier:
             calibration,
             float(decision["candidate_distance"]),
             int(decision["neighbours"]),
-            Glance.of(decision["glance"]) if decision.get("glance") else None,
         )
 
 
@@ -335,11 +309,9 @@ def _grow(
     signs: list[int],
     seed: int,
 ) -> tuple[Any, ...]:
-    lightgbm = _lightgbm()
+    lgb = lightgbm()
     return tuple(
-        lightgbm.train(
-            {**_PARAMETERS, **kind, "seed": seed}, lightgbm.Dataset(features, is_match, weight=weights), _ROUNDS
-        )
+        lgb.train({**_PARAMETERS, **kind, "seed": seed}, lgb.Dataset(features, is_match, weight=weights), _ROUNDS)
         for kind in (_PLAIN, {**_RANDOM, "monotone_constraints": signs})
     )
 
@@ -349,7 +321,8 @@ def _log_odds(boosters: tuple[Any, ...], linear: Linear, features: NDArray[np.fl
     return np.stack([*(each.predict(features, raw_score=True) for each in boosters), linear.log_odds(features)])
 
 
-def _lightgbm() -> Any:
+def lightgbm() -> Any:
+    """The library, imported when it is first asked for; raises SettingsError where the system lacks what it needs."""
     try:
         import lightgbm
     except OSError as error:  # the wheel leaves OpenMP's runtime to the system

@@ -87,6 +87,7 @@ def test_manifest_accounts_for_inputs_outputs_and_cost(job):
         "propose",
         "search",
         "gather",
+        "glance",
         "score",
         "match",
         "cluster",

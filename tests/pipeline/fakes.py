@@ -62,6 +62,8 @@ def run_stages(run: Path, work: Path, threshold: Threshold, *, one_to_one: bool 
     proposed = stages.propose("m", work, threshold)
     for number in range(proposed["blocks"]):
         stages.search_block("m", work, number)
-    for number in range(stages.gather("m", work)["blocks"]):
+    blocks = stages.gather("m", work)["blocks"]
+    stages.glance("m", work, threshold)
+    for number in range(blocks):
         stages.score_block("m", work, threshold, number)
     return stages.match("m", run, work, threshold, one_to_one)

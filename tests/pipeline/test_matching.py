@@ -23,9 +23,6 @@ class NamesEqual:
     neighbours = NEIGHBOURS
     calibration = Calibration.fit([-4, -3, -2, 2, 3, 4], [1, 1, 1, 0, 0, 0])
 
-    def worth_a_look(self, texts, left, right, margin_distances) -> np.ndarray:
-        return margin_distances <= self.candidate_distance
-
     def profile(self, texts: pa.Table) -> list[str]:
         return texts["name"].to_pylist()
 

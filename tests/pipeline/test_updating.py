@@ -55,6 +55,7 @@ class Bench:
         write_json(work / proposing.PLAN, {**self.facts, "queries": queries, "block": max(queries, 1)})
         proposing.search_block(self.encoder, work, 0)
         proposing.gather(self.encoder, work)
+        proposing.glance(self.encoder, work, THRESHOLD)
         proposing.score_block(self.encoder, work, THRESHOLD, 0)
         return self.kept(work)
 
