@@ -21,7 +21,10 @@ PAIRS = 2.0  # of strangers, for each record and word of the key
 SMALLEST = 2  # records in a bucket that are always compared
 AGAIN = 8  # times that a pair may be in buckets of one size, on average
 AT_ONCE = 2**25  # keys that are sorted together
-BLOCK = 2**16  # keys whose neighbours are looked at together, in a core's cache
+ROWS, BLOCK = (
+    2**14,
+    2**16,
+)  # records whose keys are made together, and keys whose neighbours are looked at, in a core's cache
 
 
 def pairs_of_block(
@@ -49,23 +52,25 @@ def pairs_of_block(
 def _codes(spelled: NDArray[np.uint32], order: int, part: int, parts: int) -> NDArray[np.uint64]:
     """Sorted keys of one part of the block that several records have, each with a row that has it in its lowest bits."""
     row_bits = _row_bits(len(spelled))
-    words = mix(np.ascontiguousarray(spelled.T).astype(np.uint64) ^ (np.uint64(order) << np.uint64(40)))
     found = [np.empty(0, np.uint64)]
-    for last in range(order - 1, WORDS):
-        has = np.flatnonzero(spelled[:, last])  # a record's words come first
-        if order == 1:
-            has = has[spelled[has, ALONE] == 0]
-        those, rows = [word.take(has) for word in words[: last + 1]], has.astype(np.uint64)
-        for places in combinations(range(last), order - 1):
-            codes = those[last].copy()
-            for place in places:
-                codes += those[place]  # in any order
-            codes >>= row_bits
-            codes <<= row_bits
-            codes |= rows
-            found.append(
-                codes if parts == 1 else codes[(codes >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32) == part]
-            )
+    for start in range(0, len(spelled), ROWS):
+        some = np.ascontiguousarray(spelled[start : start + ROWS].T)
+        words = mix(some.astype(np.uint64))
+        for last in range(order - 1, WORDS):
+            has = np.flatnonzero(some[last])  # a record's words come first
+            if order == 1:
+                has = has[some[ALONE, has] == 0]
+            those, rows = [word.take(has) for word in words[: last + 1]], (start + has).astype(np.uint64)
+            for places in combinations(range(last), order - 1):
+                codes = those[last].copy()
+                for place in places:
+                    codes += those[place]  # in any order
+                codes >>= row_bits
+                codes <<= row_bits
+                codes |= rows
+                if parts > 1:
+                    codes = codes[(codes >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32) == part]
+                found.append(codes)
     ordered = np.concatenate(found)
     del found
     ordered.sort()

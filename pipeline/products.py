@@ -51,7 +51,7 @@ def products_of_pairs(
     left: NDArray[np.float32], left_rows: NDArray[np.int64], right: NDArray[np.float32], right_rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """(m,) products of pairs of rows, the left ones ascending: read where they lie, for to copy them takes three times as long."""
-    bounds = np.searchsorted(left_rows, np.arange(len(left) + 1))
+    bounds = np.concatenate(([0], np.cumsum(np.bincount(left_rows, minlength=len(left)))))
     asked = torch.sparse_csr_tensor(
         torch.from_numpy(bounds),
         torch.from_numpy(right_rows),
