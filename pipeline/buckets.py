@@ -6,6 +6,7 @@ smallest on, until they have brought as many pairs as a record can afford, so th
 """
 
 from itertools import combinations
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,11 @@ BLOCKS = BANDS * len(ORDERS)
 PAIRS = 2.0  # of strangers, for each record and word of the key
 SMALLEST = 2  # records in a bucket that are always compared
 AGAIN = 8  # times that a pair may be in buckets of one size, on average
-AT_ONCE = 2**24  # keys that are sorted together
+AT_ONCE = 2**25  # keys that are sorted together
+ROWS, BLOCK = (
+    2**14,
+    2**16,
+)  # records whose keys are made together, and keys whose neighbours are looked at, in a core's cache
 
 
 def pairs_of_block(
@@ -33,10 +38,11 @@ def pairs_of_block(
         first: of two corpora, the records of the first one, which come first: left counts those, right the others, and no pair is of one.
     """
     n = len(spelled)
-    parts = -(-n * len(list(combinations(range(WORDS), order))) // AT_ONCE)
+    keys = sum(int(np.count_nonzero(spelled[:, last])) * comb(last, order - 1) for last in range(WORDS))
+    parts = max(-(-keys // AT_ONCE), 1)
     found = [_pairs(_codes(spelled, order, part, parts), n, PAIRS * order * n / parts) for part in range(parts)]
-    codes = _distinct(np.concatenate(found or [np.empty(0, np.uint64)]))
-    left, right = np.divmod(codes.astype(np.int64), max(n, 1))
+    codes = np.sort(np.concatenate([np.empty(0, np.uint64), *found]))
+    left, right = np.divmod(codes[_fresh(codes)].astype(np.int64), max(n, 1))
     if first is None:
         return left, right
     across = (left < first) & (right >= first)
@@ -44,41 +50,60 @@ def pairs_of_block(
 
 
 def _codes(spelled: NDArray[np.uint32], order: int, part: int, parts: int) -> NDArray[np.uint64]:
-    """Sorted keys of one part of the block, each with the row that has it in its lowest bits."""
-    row_bits = np.uint64(max(len(spelled) - 1, 1).bit_length())
-    rows = np.arange(len(spelled), dtype=np.uint64)
-    codes: list[NDArray[np.uint64]] = []
-    words = [mix(spelled[:, place].astype(np.uint64) ^ (np.uint64(order) << np.uint64(40))) for place in range(WORDS)]
-    for places in combinations(range(WORDS), order):
-        key = words[places[0]].copy()
-        for place in places[1:]:
-            key += words[place]  # in any order
-        key = mix(key)
-        has = spelled[:, places[-1]] > 0  # a record's words come first
-        if order == 1:
-            has &= spelled[:, ALONE] == 0
-        if parts > 1:
-            has &= key % np.uint64(parts) == part
-        codes.append(((key >> row_bits) << row_bits | rows)[has])
-    return _distinct(np.concatenate(codes))
+    """Sorted keys of one part of the block that several records have, each with a row that has it in its lowest bits."""
+    row_bits = _row_bits(len(spelled))
+    found = [np.empty(0, np.uint64)]
+    for start in range(0, len(spelled), ROWS):
+        some = np.ascontiguousarray(spelled[start : start + ROWS].T)
+        words = mix(some.astype(np.uint64))
+        for last in range(order - 1, WORDS):
+            has = np.flatnonzero(some[last])  # a record's words come first
+            if order == 1:
+                has = has[some[ALONE, has] == 0]
+            those, rows = [word.take(has) for word in words[: last + 1]], (start + has).astype(np.uint64)
+            for places in combinations(range(last), order - 1):
+                codes = those[last].copy()
+                for place in places:
+                    codes += those[place]  # in any order
+                codes >>= row_bits
+                codes <<= row_bits
+                codes |= rows
+                if parts > 1:
+                    codes = codes[(codes >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32) == part]
+                found.append(codes)
+    ordered = np.concatenate(found)
+    del found
+    ordered.sort()
+    return ordered[_several(ordered, row_bits)]
+
+
+def _several(ordered: NDArray[np.uint64], row_bits: np.uint64) -> NDArray[np.bool_]:
+    """Which codes have a key that others have too; of equal ones, for a row may have a key twice, the first."""
+    several = np.zeros(len(ordered), bool)
+    for start in range(0, len(ordered) - 1, BLOCK):
+        some = ordered[start : start + BLOCK + 1]
+        alike = some[1:] ^ some[:-1] < np.uint64(1) << row_bits
+        several[start + 1 : start + len(some)] = alike
+        several[start : start + len(some) - 1] |= alike
+    return several & _fresh(ordered)
 
 
 def _pairs(codes: NDArray[np.uint64], n: int, most: float) -> NDArray[np.uint64]:
     """Pairs left * n + right of those that share a bucket, smallest buckets first, as long as they are about ``most``."""
-    row_bits = np.uint64(max(n - 1, 1).bit_length())
-    keys, rows = codes >> row_bits, codes & ((np.uint64(1) << row_bits) - np.uint64(1))
-    starts = np.flatnonzero(_fresh(keys))
-    sizes = np.diff(np.append(starts, len(keys)))
-    shared = sizes >= SMALLEST
-    starts, sizes = starts[shared], sizes[shared]
+    row_bits = _row_bits(n)
+    rows = (np.uint64(1) << row_bits) - np.uint64(1)  # their bits
+    starts = np.flatnonzero(_fresh(codes >> row_bits))
+    sizes = np.diff(np.append(starts, len(codes)))
     found, total = [np.empty(0, np.uint64)], 0
     for size in np.flatnonzero(np.bincount(sizes)):
+        if size < SMALLEST:
+            continue
         here = starts[sizes == size]
         if size > SMALLEST and len(here) * size * (size - 1) // 2 > AGAIN * most:
             break
-        members = rows[here[:, None] + np.arange(size)]
-        left, right = np.triu_indices(int(size), 1)
-        pairs = np.sort((members[:, left] * np.uint64(n) + members[:, right]).ravel())
+        members = [codes.take(here + place) & rows for place in range(size)]
+        pairs = np.concatenate([one * np.uint64(n) + other for one, other in combinations(members, 2)])
+        pairs.sort()
         fresh = _fresh(pairs)
         once = int((fresh & np.append(fresh[1:], True)).sum())  # pairs that share several keys are hardly strangers
         total += once
@@ -88,10 +113,9 @@ def _pairs(codes: NDArray[np.uint64], n: int, most: float) -> NDArray[np.uint64]
     return np.concatenate(found)
 
 
-def _distinct(codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Sorted, each once; np.unique hashes, which takes ten times as long."""
-    codes = np.sort(codes)
-    return codes[_fresh(codes)]
+def _row_bits(n: int) -> np.uint64:
+    """That number n rows."""
+    return np.uint64(max(n - 1, 1).bit_length())
 
 
 def _fresh(ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:

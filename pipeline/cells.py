@@ -55,7 +55,7 @@ class Cells:
     def one(cls, rows: NDArray[np.float32], energy: Energy, first: int = 0) -> "Cells":
         """Rows in memory as one cell; ``first`` is the number of the first of them."""
         filled = np.flatnonzero(rows.any(axis=1))
-        vectors = torch.from_numpy(rows[filled]).to(precision(energy))
+        vectors = torch.from_numpy(rows if len(filled) == len(rows) else rows[filled]).to(precision(energy))
         return cls(
             energy,
             torch.zeros((1, rows.shape[1]), dtype=vectors.dtype),

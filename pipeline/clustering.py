@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipeline.embedding import Corpus, Encoder
 from pipeline.rowpairs import blocks_by_sum
 
-BLOCK = 65_536  # records whose embeddings are held at once
+BLOCK = 1024  # records whose embeddings are held at once, where a core's cache can
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,11 @@ def cluster_records(
     shifts, rows = _shifts(corpora), rows_of(corpora)
     cluster_id, size = number(component if of_records else label_records(component, rows))
 
-    representative = np.arange(len(rows))
-    members = np.flatnonzero(size > 1)
+    # The first of each cluster, which of two it is: they are equally near to their mean.
+    first = np.empty(cluster_id.max(initial=-1) + 1, np.int64)
+    first[cluster_id[::-1]] = np.arange(len(rows))[::-1]  # the last write stays
+    representative = first[cluster_id]
+    members = np.flatnonzero(size > 2)
     members = members[np.argsort(cluster_id[members], kind="stable")]
     starts = np.flatnonzero(np.append(True, np.diff(cluster_id[members]) != 0)[: len(members)])
     sizes = np.diff(np.append(starts, len(members)))

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.contents import SHARD_ROWS, ContentNumbers, Contents, content_keys, write_contents
-from pipeline.products import least_likeness
+from pipeline.products import farthest, products_of_pairs, slack
 from pipeline.progress import track
 from pipeline.records import Records, check_ids
 from siamese.calibration import Calibration
@@ -28,6 +28,7 @@ from siamese.verifier import Verifier
 
 IDS, CONTENTS = "ids.parquet", "contents"
 MEASURED_PAIRS = 512  # at once: two blocks of embeddings that stay in a core's cache
+Side = tuple[NDArray[np.float32], NDArray[np.int64]]  # a shard, and rows in it
 
 
 class Encoder(Protocol):
@@ -58,7 +59,7 @@ class Embeddings:
 
     @classmethod
     def open(cls, folder: Path, dim: int) -> "Embeddings":
-        shards = tuple(np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy")))
+        shards = tuple(np.load(path, mmap_mode="c") for path in sorted(folder.glob("*.npy")))
         if any(shard.shape[1] != dim for shard in shards):
             raise ArtifactError(
                 f"the embeddings in '{folder}' have {shards[0].shape[1]} dimensions, the model {dim}: make the index again"
@@ -91,12 +92,11 @@ def measure(
 ) -> NDArray[np.float32]:
     """(m,) exact distances between m rows of two embedded corpora."""
     apart = np.empty(len(left_rows), np.float32)
-    for start in range(0, len(left_rows), MEASURED_PAIRS):
-        here = slice(start, start + MEASURED_PAIRS)
-        one, other = (
-            torch.from_numpy(side.take(rows[here])) for side, rows in ((left, left_rows), (right, right_rows))
-        )
-        apart[here] = distance(one, other, energy).numpy()
+    for here, *sides in _by_shard(left, left_rows, right, right_rows):
+        for start in range(0, len(here), MEASURED_PAIRS):
+            some = slice(start, start + MEASURED_PAIRS)
+            one, other = (torch.from_numpy(np.take(shard, rows[some], axis=0)) for shard, rows in sides)
+            apart[here[some]] = distance(one, other, energy).numpy()
     return apart
 
 
@@ -108,27 +108,36 @@ def near(
     energy: Energy,
     most: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Which of m pairs are no farther apart than ``most``, ascending, and their distances; faster than to measure them all."""
+    """Which of m pairs, ascending by left row, are no farther apart than ``most``, or hardly, ascending; and how far at most.
+
+    The bounds are too great by :func:`slack` at most, and take a fraction of the time that it takes to measure them.
+    """
     if energy is Energy.MANHATTAN:
         apart = measure(left, left_rows, right, right_rows, energy)
-        return np.flatnonzero(apart <= most), apart[apart <= most]
-    least = least_likeness(most, energy, left.dim)
-    shards = (left_rows // SHARD_ROWS) * len(right.shards) + right_rows // SHARD_ROWS
-    order = np.argsort(shards.astype(np.min_scalar_type(len(left.shards) * len(right.shards))), kind="stable")
-    bounds = np.concatenate(([0], np.cumsum(np.bincount(shards, minlength=len(left.shards) * len(right.shards)))))
-    likely = [np.empty(0, np.int64)]
-    for number in np.flatnonzero(np.diff(bounds)):
-        one, other = left.shards[number // len(right.shards)], right.shards[number % len(right.shards)]
-        for start in range(bounds[number], bounds[number + 1], MEASURED_PAIRS):
-            some = order[start : min(start + MEASURED_PAIRS, bounds[number + 1])]
-            rows = (
-                np.take(one, left_rows[some] % SHARD_ROWS, axis=0),
-                np.take(other, right_rows[some] % SHARD_ROWS, axis=0),
+    else:
+        alike = np.empty(len(left_rows), np.float32)
+        for here, (one, rows), (other, others) in _by_shard(left, left_rows, right, right_rows):
+            alike[here] = products_of_pairs(one, rows, other, others)
+        apart = farthest(alike, energy, left.dim)
+    chosen = np.flatnonzero(apart <= most + slack(energy, left.dim))
+    return chosen, apart[chosen]
+
+
+def _by_shard(
+    left: Embeddings, left_rows: NDArray[np.int64], right: Embeddings, right_rows: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], Side, Side]]:
+    """Pairs whose rows lie in the same two shards: which they are, in order, and each shard with the rows in it."""
+    number = (left_rows // SHARD_ROWS) * len(right.shards) + right_rows // SHARD_ROWS
+    pairs = len(left.shards) * len(right.shards)
+    order = np.argsort(number.astype(np.min_scalar_type(pairs)), kind="stable")
+    for here in np.split(order, np.cumsum(np.bincount(number, minlength=pairs))):
+        if len(here):
+            one, other = divmod(int(number[here[0]]), len(right.shards))
+            yield (
+                here,
+                (left.shards[one], left_rows[here] % SHARD_ROWS),
+                (right.shards[other], right_rows[here] % SHARD_ROWS),
             )
-            likely.append(some[np.einsum("ij,ij->i", *rows) >= least])
-    pairs = np.sort(np.concatenate(likely))
-    apart = measure(left, left_rows[pairs], right, right_rows[pairs], energy)
-    return pairs[apart <= most], apart[apart <= most]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Blocks of queries and of candidates are done by anyone who sees the folder, in a
 
     left/, right/     embedded corpora (right: of a link); of large ones also spelled/, a file a shard
     counts.npy        how often words occur in a sample
-    shared/           a file a block of buckets: pairs of rows
+    shared/           a file a block of buckets: pairs of rows, and how far apart they are at most
     plan.json         how far to search, and what that finds
     cells/            the searched side, parted: the smaller one, or the only one; none where buckets hold enough
     found/            a file a block of queries: pairs of rows
@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from pipeline.buckets import BLOCKS, ORDERS, pairs_of_block
 from pipeline.cells import Cells, cell_count, comparisons_of_one_look
 from pipeline.decision import Threshold
-from pipeline.embedding import Corpus, Encoder, near, save_array
+from pipeline.embedding import Corpus, Encoder, measure, near, save_array
 from pipeline.glancing import LOST, Drawn
 from pipeline.judging import Judge
+from pipeline.products import slack
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Queries, Scope, search, search_exactly, within_scope
 from pipeline.survey import COMPARISONS_A_MATCH, SAMPLE, Survey, cells_to_look_into, sampled_rows
@@ -216,7 +217,11 @@ def gather(encoder: Encoder, work: Path) -> dict[str, Any]:
     pairs = _found(work / SHARED, work / FOUND)
     pairs = pairs.once() if sides.asks_itself else pairs.distinct()
     scope = Scope(facts["radius"] * encoder.margin, facts["reach"] * encoder.margin, facts["neighbours"])
-    pairs = pairs.take(within_scope(pairs, scope, len(sides.asking.embeddings), sides.asks_itself))
+    asking, searched = sides.asking.embeddings, sides.searched.embeddings
+    pairs = pairs.take(within_scope(pairs, scope, len(asking), sides.asks_itself, slack(encoder.energy, encoder.dim)))
+    apart = measure(asking, pairs.left, searched, pairs.right, encoder.energy)
+    pairs = replace(pairs, distances=apart)
+    pairs = pairs.take(within_scope(pairs, scope, len(asking), sides.asks_itself))
     if sides.asking is not sides.left:
         pairs = pairs.turned()
     for name, column in (("left", pairs.left), ("right", pairs.right), ("distances", pairs.distances)):

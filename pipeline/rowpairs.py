@@ -38,12 +38,15 @@ class RowPairs:
         return RowPairs(left, right, self.distances).distinct()
 
     def distinct(self) -> "RowPairs":
-        """Each pair once, by left and then right; those of a pair are equal in distance too."""
+        """Each pair once, by left and then right, with one of its distances."""
         # Sorted as one number each, which is many times faster than by two keys.
-        order = np.argsort(self.left.astype(np.uint64) << np.uint64(32) | self.right.astype(np.uint64))
-        left, right = self.left[order], self.right[order]
-        fresh = np.append(True, (left[1:] != left[:-1]) | (right[1:] != right[:-1]))[: len(left)]
-        return RowPairs(left[fresh], right[fresh], self.distances[order[fresh]])
+        keys = self.left.astype(np.uint64) << np.uint64(32) | self.right.astype(np.uint64)
+        order = np.argsort(keys)
+        keys = keys[order]
+        fresh = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
+        keys = keys[fresh]
+        left, right = keys >> np.uint64(32), keys & np.uint64(2**32 - 1)
+        return RowPairs(left.astype(np.int64), right.astype(np.int64), self.distances[order[fresh]])
 
 
 def blocks_by_sum(counts: NDArray[np.int64], limit: int) -> Iterator[NDArray[np.int64]]:

@@ -158,20 +158,22 @@ def ranks(query: NDArray[np.int64], distances: NDArray[np.float32], rows: NDArra
     return rank
 
 
-def within_scope(pairs: RowPairs, scope: Scope, n: int, both: bool) -> NDArray[np.bool_]:
+def within_scope(pairs: RowPairs, scope: Scope, n: int, both: bool, slack: float = 0.0) -> NDArray[np.bool_]:
     """(m,) which pairs, each there once, are candidates: within the radius, or of a row's nearest.
 
     Args:
         n: rows that ask.
         both: of one corpus: the right rows ask too, and are rows of it.
+        slack: by how much the distances may be too great; then also which may be candidates.
     """
-    within = pairs.distances <= scope.radius
+    apart = pairs.distances - np.float32(slack)
+    within = apart <= scope.radius
     if not scope.neighbours:
         return within
-    near = pairs.distances <= scope.farthest
+    near = apart <= scope.farthest
     asking = [pairs.left, pairs.right] if both else [pairs.left]
     farthest = farthest_neighbour(np.concatenate(asking), np.tile(pairs.distances, len(asking)), n, scope.neighbours)
-    return within | (near & np.logical_or.reduce([pairs.distances <= farthest[row] for row in asking]))
+    return within | (near & np.logical_or.reduce([apart <= farthest[row] for row in asking]))
 
 
 def farthest_neighbour(

@@ -5,6 +5,8 @@ least of the hashes of its runs (minwise hashing, Broder 1997), so two words sha
 independent hashes. Nothing here is learned, and nothing depends on the tower.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -22,12 +24,14 @@ COUNT_BITS = (
 )
 _MOST = 2**16 - 1
 _RUN = 3  # letters
+_BATCH_BITS = 12  # of a record's place in a batch, whose words stay in a core's cache
 
 
 def count_words(texts: pa.Table, schema: Schema) -> NDArray[np.uint16]:
     """(2**22,) how often each hashed word occurs in records whose columns :meth:`Schema.select` made text, up to 65,535."""
-    hashes = hash_words(_words(texts, schema))
-    return np.minimum(np.bincount(_counted(hashes), minlength=2**COUNT_BITS), _MOST).astype(np.uint16)
+    counted = [_counted(hash_words(words)) for _, words in _batches(texts, schema)]
+    counts = np.bincount(np.concatenate([np.empty(0, np.int64), *counted]), minlength=2**COUNT_BITS)
+    return np.minimum(counts, _MOST).astype(np.uint16)
 
 
 def spell(texts: pa.Table, schema: Schema, counts: NDArray[np.uint16]) -> NDArray[np.uint32]:
@@ -37,30 +41,44 @@ def spell(texts: pa.Table, schema: Schema, counts: NDArray[np.uint16]) -> NDArra
         texts: as for :func:`count_words`.
         counts: what it gave for these records, or for a sample of them.
     """
-    words, n = _words(texts, schema), texts.num_rows
-    spelled = np.zeros((BANDS, n, WORDS), np.uint32)
-    if len(words) == 0:
-        return spelled
-    hashes = hash_words(words)
-    record = np.repeat(np.arange(n * len(schema.fields)) // len(schema.fields), np.diff(words.offsets))
-    # Of equally rare words the order must be the same in every record: that of their hashes.
-    rarity = (counts[_counted(hashes)].astype(np.uint64) << np.uint64(48)) | (hashes >> np.uint64(16))
-    order = np.lexsort((rarity, record))
-    record, rarity = record[order], rarity[order]
-    again = np.append(False, (record[1:] == record[:-1]) & (rarity[1:] == rarity[:-1]))
-    order, record = order[~again], record[~again]
-    place = np.arange(len(record)) - np.searchsorted(record, record)
-    kept = place < WORDS
-    coded = pa.array(hashes[order[kept]]).dictionary_encode()
-    number, distinct = coded.indices.to_numpy(), len(coded.dictionary)
-    first = np.empty(distinct, np.int64)
-    first[number] = order[kept]
-    spelled[:, record[kept], place[kept]] = _sketches(words, first)[:, number]
+    spelled = np.zeros((BANDS, texts.num_rows, WORDS), np.uint32)
+    for start, words in _batches(texts, schema):
+        if len(words):
+            record, place, kept, hashes = _rarest(words, len(schema.fields), counts)
+            coded = pa.array(hashes).dictionary_encode()
+            number, distinct = coded.indices.to_numpy(), len(coded.dictionary)
+            first = np.empty(distinct, np.int64)
+            first[number] = kept
+            spelled[:, start + record, place] = _sketches(words, first)[:, number]
     return spelled
 
 
-def _words(texts: pa.Table, schema: Schema) -> Words:
-    return split_words(*(canonical(texts[field.name].combine_chunks(), field.kind) for field in schema.fields))
+def _rarest(
+    words: Words, n_fields: int, counts: NDArray[np.uint16]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]:
+    """Of the rarest words of each record: the record, the place among its words, which of the words it is, and its hash."""
+    hashes = hash_words(words)
+    record = np.repeat(
+        np.arange(2**_BATCH_BITS)[: len(words.offsets[::n_fields]) - 1], np.diff(words.offsets[::n_fields])
+    )
+    # Sorted as one number each: the record, how frequent the word is and, of equally rare words, their hashes, whose order is the same
+    # in every record.
+    rarity = (record.astype(np.uint64) << np.uint64(16)) | counts[_counted(hashes)]
+    rarity = (rarity << np.uint64(48 - _BATCH_BITS)) | (hashes >> np.uint64(16 + _BATCH_BITS))
+    order = np.argsort(rarity)
+    order = order[np.append(True, np.diff(rarity[order]) != 0)]
+    record = record[order]
+    starts = np.flatnonzero(np.append(True, np.diff(record) != 0))
+    place = np.arange(len(record)) - np.repeat(starts, np.diff(np.append(starts, len(record))))
+    kept = place < WORDS
+    return record[kept], place[kept], order[kept], hashes[order[kept]]
+
+
+def _batches(texts: pa.Table, schema: Schema) -> Iterator[tuple[int, Words]]:
+    """The first record of each batch, and its words."""
+    columns = [canonical(texts[field.name].combine_chunks(), field.kind) for field in schema.fields]
+    for start in range(0, texts.num_rows, 2**_BATCH_BITS):
+        yield start, split_words(*(column.slice(start, 2**_BATCH_BITS) for column in columns))
 
 
 def _counted(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
