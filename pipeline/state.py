@@ -19,14 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import proposing
-from pipeline.contents import Contents, content_keys
-from pipeline.embedding import Corpus, save_array
+from pipeline.embedding import DIGESTS, Corpus
 from pipeline.rowpairs import RowPairs
 from siamese.errors import ArtifactError
 from siamese.folders import Place, check_manifest, link, local_folder, read_json
 
 STATE = "state"
-DIGESTS = "digests.npy"
 KEPT = (proposing.LEFT, proposing.SHARED, proposing.FOUND, proposing.LOOKED, proposing.SCORES)
 
 
@@ -39,15 +37,7 @@ def keep_state(work: Path, run: Path) -> dict[str, Any]:
         if (work / name).is_dir():
             shutil.copytree(work / name, state / name, copy_function=link, ignore=_left_out)
     link(work / proposing.PLAN, state / proposing.PLAN)
-    corpus = state / proposing.LEFT
-    if not (corpus / DIGESTS).is_file():
-        save_array(corpus / DIGESTS, digests_of(Contents.open(corpus / "contents")))
     return {"bytes": sum(path.stat().st_size for path in state.rglob("*") if path.is_file())}
-
-
-def digests_of(contents: Contents) -> NDArray[np.uint64]:
-    """(n, 2) of the distinct contents, by row."""
-    return np.concatenate([content_keys(shard) for shard in contents.shards])
 
 
 @dataclass(frozen=True)
