@@ -171,7 +171,9 @@ def test_where_buckets_were_enough_the_nearest_of_new_rows_come_to_what_was_held
     apart = np.array([encoder.energies(np.repeat(one[None], len(vectors), 0), vectors) for one in vectors])
     for row in (row for row, name in enumerate(names) if name not in was):
         others = [other for other in np.lexsort((np.arange(len(names)), apart[row])) if other != row]
-        near = [other for rank, other in enumerate(others) if apart[row, other] <= (reach if rank < neighbours else radius)]
+        near = [
+            other for rank, other in enumerate(others) if apart[row, other] <= (reach if rank < neighbours else radius)
+        ]
         wanted |= {frozenset((names[row], names[other])) for other in near}
     assert found - there == wanted - there and found <= wanted  # what was held may no longer be among the nearest
 
