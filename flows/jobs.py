@@ -1,5 +1,6 @@
 """Job: one dedupe, link or update, from what was asked to a whole run folder."""
 
+import gc
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +70,7 @@ class Job:
         """
         check_writable(self.out)
         sources = [Records.open(path, self.id_column) for path in self.records]
-        with self._model(sources) as model:
+        with _imports_aside(), self._model(sources) as model:
             return self._run(model, sources)
 
     @contextmanager
@@ -198,6 +199,16 @@ class Job:
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": {name: facts["seconds"] for name, facts in done.items()},
         }
+
+
+@contextmanager
+def _imports_aside() -> Iterator[None]:
+    """What was imported is no garbage, and to look through it takes as long as a stage of an update."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def kept_promises(promises: list[dict[str, Any]], evaluation: dict[str, Any]) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from siamese.portrait import Portrait
 from siamese.schema import Schema
 from siamese.verifier import Verifier
 
-IDS, CONTENTS = "ids.parquet", "contents"
+IDS, CONTENTS, DIGESTS = "ids.parquet", "contents", "digests.npy"
 MEASURED_PAIRS = 512  # at once: two blocks of embeddings that stay in a core's cache
 Side = tuple[NDArray[np.float32], NDArray[np.int64]]  # a shard, and rows in it
 
@@ -176,7 +176,7 @@ class Corpus:
 
 
 def read_corpus(schema: Schema, records: Records, folder: Path) -> dict[str, int]:
-    """Read a corpus once: ``ids.parquet``, and ``contents/*.arrow`` with each distinct content once.
+    """Read a corpus once: ``ids.parquet``, and ``contents/*.arrow`` with each distinct content once; the digests of these beside them.
 
     Returns:
         Counts: records, distinct_contents, empty_records, and the blocks that there are to embed.
@@ -185,14 +185,16 @@ def read_corpus(schema: Schema, records: Records, folder: Path) -> dict[str, int
         DataError: the records do not do; SchemaError: they lack a column of the schema's.
     """
     (folder / CONTENTS).mkdir(parents=True, exist_ok=True)
-    numbers, ids, rows = ContentNumbers(), [], []
+    numbers, ids, rows, digests = ContentNumbers(), [], [], [np.empty((0, 2), np.uint64)]
     blocks, pending = 0, [schema.select(pa.table({name: pa.nulls(0, pa.large_string()) for name in schema.names}))]
     for batch in track(records.batches(schema.names), "reading"):
         ids.extend(batch[records.id_column].chunks)
         texts = schema.select(batch.select([name for name in batch.column_names if name in records.columns]))
         is_empty = np.logical_and.reduce([texts[name].is_null().to_numpy() for name in schema.names])
-        row, fresh = numbers.number(content_keys(texts), is_empty)
+        keys = content_keys(texts)
+        row, fresh = numbers.number(keys, is_empty)
         rows.append(row)
+        digests.append(keys[fresh])
         pending.append(texts.take(pa.array(fresh)))
         while sum(table.num_rows for table in pending) >= SHARD_ROWS:
             whole = pa.concat_tables(pending)
@@ -206,6 +208,7 @@ def read_corpus(schema: Schema, records: Records, folder: Path) -> dict[str, int
     check_ids(all_ids, records)
     row = np.concatenate(rows)
     pq.write_table(pa.table({"record_id": all_ids, "row": row}), folder / IDS)
+    save_array(folder / DIGESTS, np.concatenate(digests))
     counts = {"records": len(row), "distinct_contents": numbers.count, "empty_records": int((row < 0).sum())}
     return {**counts, "blocks": blocks}
 

@@ -75,13 +75,16 @@ class Observed:
             among[rows] = True
             left = among[pairs.left] if corpus is sides.left else np.zeros(len(pairs), bool)
             right = among[pairs.right] if sides.right is None or corpus is sides.right else np.zeros(len(pairs), bool)
+            paired = np.zeros(len(corpus.embeddings), bool)
+            paired[pairs.left[left]] = True
+            paired[pairs.right[right]] = True
             parts[name] = Part(
                 records=int(chosen.sum()),
                 empty=int((corpus.rows[chosen] < 0).sum()),
                 grouped=int((sizes[chosen] > 1).sum()),
                 portrait=Portrait.of(texts[name], encoder.schema),
                 distances=np.bincount(bins[left | right], minlength=BINS).tolist(),
-                paired=len(np.unique(np.append(pairs.left[left], pairs.right[right]))),
+                paired=int(paired.sum()),
             )
 
         def see_all(name: str, corpus: Corpus, sizes: NDArray) -> None:

@@ -20,6 +20,7 @@ from siamese.distances import Energy
 # bfloat16 keeps 8 bits: rounding two unit vectors moves their product by up to 2^-8, and rounding the product by 2^-9.
 SLACK = 2.0**-7
 SIZES = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384)
+COARSE_QUERIES = 512  # from so many on, rounding the rows to 8 bits takes less time than it saves
 QUERY_ROWS = 2048  # of a product at once: with a few hundred rows on the other side it stays in a core's cache
 
 
@@ -61,6 +62,42 @@ def products_of_pairs(
     )
     products = torch.sparse.sampled_addmm(asked, torch.from_numpy(left), torch.from_numpy(right).T, beta=0.0)
     return products.values().numpy()
+
+
+def has_coarse(energy: Energy, queries: Tensor) -> bool:
+    """Whether products of 8-bit integers are worth it for :func:`coarse_hits`: they take a fifth of the time of float32 where the
+    processor adds four at once (AVX-512 VNNI)."""
+    has = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    able = bool(has.get("avx512_vnni")) and hasattr(torch, "_int_mm")
+    return able and energy is not Energy.MANHATTAN and queries.dtype == torch.float32 and len(queries) >= COARSE_QUERIES
+
+
+def coarse(rows: Tensor) -> tuple[Tensor, float]:
+    """(r, dim) int8, and the step: the greatest number is 127 steps."""
+    step = float(rows.abs().max()) / 127 or 1.0 if rows.numel() else 1.0
+    return (rows * (1 / step)).round_().to(torch.int8), step
+
+
+def coarse_hits(
+    queries: tuple[Tensor, float], rows: Tensor, least: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(query, row) of all whose likeness may reach their query's threshold, and few others.
+
+    Rounding moves no number by more than half a step, so no vector by more than half a step times the root of its dimensions, and the
+    product of two unit vectors by the two of these, and their product.
+
+    Args:
+        queries: what :func:`coarse` gave for unit vectors.
+        rows: (r, dim) float32 unit vectors.
+        least: (q,) thresholds.
+    """
+    (asking, step), (other, other_step) = queries, coarse(rows)
+    moved, other_moved = (each * rows.shape[1] ** 0.5 / 2 for each in (step, other_step))
+    floor = (least - (moved + other_moved + moved * other_moved + 1e-5)) / (step * other_step)
+    alike = torch._int_mm(_padded(asking), _padded(other).T)[: len(asking), : len(rows)]
+    hits = alike.numpy() >= np.floor(floor).astype(np.int32)[:, None]
+    query, row = np.divmod(np.flatnonzero(hits), max(len(rows), 1))
+    return query, row
 
 
 def _padded(rows: Tensor) -> Tensor:

@@ -15,7 +15,17 @@ from torch import Tensor
 from pipeline.cells import Cells
 from pipeline.contents import SHARD_ROWS
 from pipeline.embedding import Embeddings, measure
-from pipeline.products import QUERY_ROWS, SLACK, greatest, least_likeness, likeness, reaches
+from pipeline.products import (
+    QUERY_ROWS,
+    SLACK,
+    coarse,
+    coarse_hits,
+    greatest,
+    has_coarse,
+    least_likeness,
+    likeness,
+    reaches,
+)
 from pipeline.rowpairs import RowPairs
 from siamese.distances import Energy
 
@@ -224,6 +234,8 @@ def _near(
     """(query, place in the cells' order, likeness) of all that reach their query's threshold, or that of the place's row, in the cells
     that the query looks into."""
     found: list[tuple[NDArray, NDArray, NDArray]] = []
+    if probes is None and least_of_rows is None and has_coarse(cells.energy, queries.vectors):
+        return _near_of_all(cells, queries.vectors, least)
     for cell, asking in _askers(cells, queries, probes):
         for first in range(int(cells.offsets[cell]), int(cells.offsets[cell + 1]), QUERY_ROWS):
             rows = cells.vectors[first : min(first + QUERY_ROWS, int(cells.offsets[cell + 1]))]
@@ -240,6 +252,28 @@ def _near(
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
     queries_found, places, likenesses = (np.concatenate(part) for part in zip(*found, strict=True))
     return queries_found, places, likenesses
+
+
+def _near_of_all(
+    cells: Cells, queries: Tensor, least: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """The same where each query looks into all cells: by products of whole numbers, and exactly where these leave it open."""
+    asking, rounded = (
+        queries.numpy(),
+        [coarse(queries[start : start + QUERY_ROWS]) for start in range(0, len(queries), QUERY_ROWS)],
+    )
+    found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
+    for first in range(0, len(cells.order), QUERY_ROWS):
+        rows = cells.vectors[first : first + QUERY_ROWS]
+        for number, some in enumerate(rounded):
+            start = number * QUERY_ROWS
+            query, place = coarse_hits(some, rows, least[start : start + QUERY_ROWS])
+            query += start
+            alike = np.einsum("ij,ij->i", asking[query], rows.numpy()[place])
+            near = alike >= least[query]
+            found.append((query[near], first + place[near], alike[near]))
+    query, place, alike = (np.concatenate(part) for part in zip(*found, strict=True))
+    return query, place, alike
 
 
 def _askers(cells: Cells, queries: Queries, probes: int | None) -> Iterator[tuple[int, NDArray[np.int64]]]:

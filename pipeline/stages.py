@@ -87,6 +87,7 @@ def complete_index(model: str, folder: Path) -> dict[str, Any]:
     shutil.copytree(model, folder / MODEL)
     facts = read_json(folder / FACTS)
     (folder / FACTS).unlink()
+    (folder / embedding.DIGESTS).unlink()
     return {"index": facts, "model": load_encoder(model).fingerprint}
 
 

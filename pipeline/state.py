@@ -20,14 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import proposing
-from pipeline.contents import Contents, content_keys
-from pipeline.embedding import Corpus, save_array
+from pipeline.embedding import DIGESTS, Corpus
 from pipeline.rowpairs import RowPairs
 from siamese.errors import ArtifactError
 from siamese.folders import Place, check_manifest, link, local_folder, read_json
 
 STATE = "state"
-DIGESTS = "digests.npy"
 KEPT = (proposing.LEFT, proposing.SHARED, proposing.FOUND, proposing.LOOKED, proposing.SCORES)
 
 
@@ -42,15 +40,7 @@ def keep_state(work: Path, run: Path) -> dict[str, Any]:
     for name in (proposing.PLAN, proposing.GLANCE):
         if (work / name).is_file():
             link(work / name, state / name)
-    corpus = state / proposing.LEFT
-    if not (corpus / DIGESTS).is_file():
-        save_array(corpus / DIGESTS, digests_of(Contents.open(corpus / "contents")))
     return {"bytes": sum(path.stat().st_size for path in state.rglob("*") if path.is_file())}
-
-
-def digests_of(contents: Contents) -> NDArray[np.uint64]:
-    """(n, 2) of the distinct contents, by row."""
-    return np.concatenate([content_keys(shard) for shard in contents.shards])
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -195,7 +194,9 @@ def write_golden(run: Path, records: Records, rules: GoldenRules) -> dict[str, A
         Figures for the summary: cells of clusters of two or more, how many were disputed (different values), decided by a tie, and are not
         the representative's own.
     """
-    members = Members.read(records, pq.read_table(run / "clusters.parquet"), pq.read_schema(run / "unique.parquet"))
+    read = ["cluster_id", "cluster_size", "is_representative", "distance_to_representative"]
+    clusters = pq.read_table(run / "clusters.parquet", columns=read)
+    members = Members.read(records, clusters, pq.read_schema(run / "unique.parquet"))
     chooser = Chooser(members, rules, records.id_column)
     ids = members.records[records.id_column].combine_chunks().cast(pa.large_string())
     merged = {records.id_column: ids.take(pa.array(members.starts))}
@@ -217,23 +218,26 @@ def write_golden(run: Path, records: Records, rules: GoldenRules) -> dict[str, A
             writer.write_table(pa.table(columns, schema=LINEAGE_SCHEMA))
             cells, disputed = cells + n, disputed + int((choice.values > 1).sum())
             tied, taken = tied + int(choice.tied.sum()), taken + int((choice.member != members.starts).sum())
-    _write_merged(run, pa.table(merged), records.id_column)
+    kept = clusters.filter(clusters["is_representative"])
+    several = np.flatnonzero(kept["cluster_size"].to_numpy() > 1)
+    place = np.searchsorted(members.cluster_id, kept["cluster_id"].to_numpy()[several])
+    _write_merged(run, pa.table(merged).take(pa.array(place)), several)
     return {"golden": {"merged_cells": cells, "disputed": disputed, "tied": tied, "taken_from_others": taken}}
 
 
-def _write_merged(run: Path, merged: pa.Table, id_column: str) -> None:
-    """``unique.parquet`` with the merged records in the place of their representatives, batch by batch."""
-    place = pd.Index(merged[id_column].to_pandas())
+def _write_merged(run: Path, merged: pa.Table, rows: NDArray[np.int64]) -> None:
+    """``unique.parquet`` with merged records in the place of these ascending rows, batch by batch."""
     with (
         pq.ParquetFile(run / "unique.parquet") as unique,
         pq.ParquetWriter(run / GOLDEN, unique.schema_arrow, compression="zstd") as writer,
     ):
-        merged = merged.select(unique.schema_arrow.names).cast(unique.schema_arrow)
-        for rows_ in unique.iter_batches(BATCH_RECORDS):
-            batch = pa.Table.from_batches([rows_])
-            found = place.get_indexer(batch[id_column].to_pandas())
+        merged, start = merged.select(unique.schema_arrow.names).cast(unique.schema_arrow), 0
+        for some in unique.iter_batches(BATCH_RECORDS):
+            batch = pa.Table.from_batches([some])
+            first, end = np.searchsorted(rows, (start, start + batch.num_rows))
             # The rows of the batch, and behind them those that take the place of some.
-            rows = np.arange(batch.num_rows)
-            rows[found >= 0] = batch.num_rows + np.arange((found >= 0).sum())
-            both = pa.concat_tables([batch, merged.take(pa.array(found[found >= 0]))])
-            writer.write_table(both.take(pa.array(rows)))
+            place = np.arange(batch.num_rows)
+            place[rows[first:end] - start] = batch.num_rows + np.arange(end - first)
+            both = pa.concat_tables([batch, merged.slice(first, end - first)])
+            writer.write_table(both.take(pa.array(place)))
+            start += batch.num_rows

@@ -5,9 +5,9 @@
 - A row that has lost one of its nearest, so that another may come up from beyond what it kept, asks again.
 
 Of a corpus in one cell, where all is compared with all, the candidates are those of a run from scratch. In a larger one, whose candidates
-are estimates of these, the rows that were there have what buckets and cells found then, and do not ask again; what is new is found
-surer than from scratch. Where much is new, or the corpus has outgrown its plan, candidates are sought from scratch. Either way a content
-that was embedded, and a pair that was scored, is not again.
+are estimates of these, the rows that were there have what buckets and cells found then, and do not ask again: where buckets were enough,
+not among the new rows either. What is new is found surer than from scratch. Where much is new, or the corpus has outgrown its plan,
+candidates are sought from scratch. Either way a content that was embedded, and a pair that was scored, is not again.
 
 Each step works from files to files in the run's work folder, as those of :mod:`pipeline.proposing` do, which go on from there.
 """
@@ -23,11 +23,11 @@ from pipeline import proposing
 from pipeline.cells import cell_count
 from pipeline.contents import Contents
 from pipeline.decision import Threshold
-from pipeline.embedding import CONTENTS, Corpus, Encoder, save_array
+from pipeline.embedding import CONTENTS, DIGESTS, Corpus, Encoder, save_array
 from pipeline.proposing import FOUND, GLANCE, LEFT, LOOKED, MOST_BLOCKS, PLAN, QUERIES, SCORED_PAIRS, SCORES, SHARED
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Scope, farthest_neighbour, nearest, search_exactly
-from pipeline.state import DIGESTS, State, digests_of
+from pipeline.state import State
 from siamese.folders import read_json, write_json
 
 # Of the rows, how many may be new: comparing these with all takes as long as buckets do, of a million rows; of fewer, less.
@@ -40,9 +40,7 @@ def embed(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     """Embeddings of a corpus that was read: those of the earlier run where it has the content, and of all others fresh ones."""
     state, folder = State.open(run, encoder.dim), work / LEFT
     contents = Contents.open(folder / CONTENTS)
-    digests = digests_of(contents)
-    old = state.rows_of(digests)
-    save_array(folder / DIGESTS, digests)
+    old = state.rows_of(np.load(folder / DIGESTS))
     start = 0
     for number, texts in enumerate(contents.shards):
         rows = old[start : start + texts.num_rows]
@@ -93,10 +91,10 @@ def search(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
         known, disturbed = RowPairs.concat([kept, shared, shared.turned()]), np.zeros(len(old), bool)
     resting = (old >= 0) & ~disturbed
     found = [kept.take(resting[kept.left])]
-    wanted = np.where(resting, _wanted(known, len(old), scope), np.float32(0))
+    wanted = None if facts["probes"] == 0 else np.where(resting, _wanted(known, len(old), scope), np.float32(0))
     for asking in _some(np.flatnonzero(old < 0)):
         pairs = search_exactly(embeddings, embeddings, asking, energy, scope, wanted)
-        found += [pairs, pairs.take(resting[pairs.right]).turned()]
+        found += [pairs] if wanted is None else [pairs, pairs.take(resting[pairs.right]).turned()]
     found += [
         search_exactly(embeddings, embeddings, asking, energy, scope) for asking in _some(np.flatnonzero(disturbed))
     ]

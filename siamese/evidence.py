@@ -7,6 +7,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, field_serializer, field_validator
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from siamese.measures import Curve
 
@@ -122,5 +124,12 @@ def independent_pairs(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDAr
 
 
 def independent_number(left: NDArray[np.int64], right: NDArray[np.int64]) -> float:
-    """How many independent pairs all (n,) pairs of record numbers are worth."""
-    return float(independent_pairs(left, right)[-1]) if len(left) else 0.0
+    """How many independent pairs all (n,) pairs of record numbers are worth: the last of :func:`independent_pairs`."""
+    n = len(left)
+    if n == 0:
+        return 0.0
+    distinct, record = np.unique(np.concatenate([left, right]), return_inverse=True)
+    graph = coo_array((np.ones(n, np.int8), (record[:n], record[n:])), shape=(len(distinct), len(distinct)))
+    group = connected_components(graph, directed=False)[1]
+    sizes = np.bincount(group[record[:n]])
+    return float(n**2 / (sizes**2).sum())

@@ -1,5 +1,6 @@
 """Trust: whether the run's probabilities are what they say, on the held-out pairs that they were learned from."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from pipeline.certificate import CERTIFICATE, Certificate
+from siamese.evidence import Evidence
 from siamese.logodds import FOLDS, LogOdds, held_out_odds
 from siamese.reliability import Reliability
 
@@ -22,7 +24,12 @@ def read_reliability(run: Path) -> dict[str, Any] | None:
     """
     if not (run / CERTIFICATE).is_file():
         return None
-    evidence = Certificate.read(run).evidence
+    return _reliability(Certificate.read(run).evidence)
+
+
+@lru_cache(maxsize=1)
+def _reliability(evidence: Evidence) -> dict[str, Any] | None:
+    """That of a model is asked for once a run."""
     scores, labels = evidence.arrays
     known = np.isfinite(scores)
     scores, labels = scores[known], labels[known]

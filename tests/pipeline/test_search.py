@@ -7,6 +7,7 @@ from scipy.spatial.distance import cdist
 
 from pipeline import cells as cells_module
 from pipeline import products
+from pipeline import search as search_module
 from pipeline.cells import Cells
 from pipeline.embedding import Embeddings
 from pipeline.rowpairs import RowPairs
@@ -51,12 +52,13 @@ def found_by(cells: Cells, embeddings: Embeddings, queries: Queries, asking: Emb
     return set(listed)
 
 
-@pytest.fixture(params=[torch.float32, torch.bfloat16])
+@pytest.fixture(params=[torch.float32, torch.bfloat16, torch.int8])
 def arithmetic(request, monkeypatch):
-    """Both kinds of products, whatever this processor is fast at."""
-    monkeypatch.setattr(
-        cells_module, "precision", lambda energy: torch.float32 if energy is Energy.MANHATTAN else request.param
-    )
+    """All kinds of products, whatever this processor is fast at."""
+    wide = torch.float32 if request.param is torch.int8 else request.param
+    monkeypatch.setattr(cells_module, "precision", lambda energy: torch.float32 if energy is Energy.MANHATTAN else wide)
+    coarse = request.param is torch.int8
+    monkeypatch.setattr(search_module, "has_coarse", lambda energy, _: coarse and energy is not Energy.MANHATTAN)
 
 
 @pytest.mark.parametrize("energy", list(Energy))
@@ -151,6 +153,21 @@ def test_of_pairs_from_anywhere_the_nearest_of_each_row_stay(both):
         for one, other, apart in zip(pairs.left.tolist(), pairs.right.tolist(), pairs.distances.tolist(), strict=True)
     ]
     assert within_scope(pairs, scope, n, both).tolist() == true
+
+
+@pytest.mark.parametrize("dim", [3, 16, 300])
+def test_coarse_products_leave_out_nothing_that_reaches_its_threshold(dim):
+    random = np.random.default_rng(dim)
+    left, right = (random.normal(size=(n, dim)) * random.random(dim) ** 4 for n in (40, 700))
+    right[:200] = left[random.integers(40, size=200)] + 0.3 * random.normal(size=(200, dim))
+    left, right = ((each / np.linalg.norm(each, axis=1, keepdims=True)).astype(np.float32) for each in (left, right))
+    alike = left.astype(np.float64) @ right.astype(np.float64).T
+    least = np.sort(alike, axis=1)[:, -9].astype(np.float32)
+    hits = set(
+        zip(*products.coarse_hits(products.coarse(torch.from_numpy(left)), torch.from_numpy(right), least), strict=True)
+    )
+    assert hits >= set(zip(*np.nonzero(alike >= least[:, None]), strict=True))
+    assert hits <= set(zip(*np.nonzero(alike >= least[:, None] - 0.2), strict=True))
 
 
 def test_bits_are_ordered_as_floats_are():

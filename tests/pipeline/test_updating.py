@@ -9,9 +9,9 @@ import pytest
 from pipeline import proposing, stages, updating
 from pipeline.cells import Cells
 from pipeline.decision import Threshold
-from pipeline.embedding import Corpus
+from pipeline.embedding import DIGESTS, Corpus
 from pipeline.rowpairs import RowPairs
-from pipeline.state import DIGESTS, STATE, State, keep_state
+from pipeline.state import STATE, State, keep_state
 from siamese.errors import ArtifactError
 from siamese.folders import read_json, write_json, write_manifest
 from tests.pipeline.fakes import FakeEncoder, embed
@@ -147,6 +147,49 @@ def test_in_a_large_corpus_what_buckets_held_goes_on_and_new_rows_miss_nothing(
     assert bench.said["searches_on"] and bench.said["asked_again"] == 0
     for one, other in ((found.left, whole.left), (found.right, whole.right), (found.distances, whole.distances)):
         assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_buckets_were_enough_the_nearest_of_new_rows_come_to_what_was_held(
+    tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updating, "SEARCHED_ON", 1.0)
+    random = np.random.default_rng(seed)
+    bench = Bench(tmp_path, encoder, neighbours)
+    frame = corpus(random, 90)
+    run = bench.scratch(frame)
+    state = run / STATE
+    write_json(state / proposing.PLAN, {**read_json(state / proposing.PLAN), "cells": 2, "probes": 0})
+    proposing.save_found(state / proposing.SHARED, 0, proposing.looked_at(state))
+    (state / proposing.FOUND / "000000.npy").unlink()
+    held = named_pairs(state)
+    frame = changed(random, frame, 0)
+    found, vectors, names = named_pairs((again := bench.update(frame, run)) / STATE), *named(again / STATE)
+    was, scale = set(named(state)[1]), encoder.margin
+    radius, reach = bench.facts["radius"] * scale, bench.facts["reach"] * scale
+    there = {pair for pair in held if pair <= set(names)}
+    wanted = set(there)
+    apart = np.array([encoder.energies(np.repeat(one[None], len(vectors), 0), vectors) for one in vectors])
+    for row in (row for row, name in enumerate(names) if name not in was):
+        others = [other for other in np.lexsort((np.arange(len(names)), apart[row])) if other != row]
+        near = [
+            other for rank, other in enumerate(others) if apart[row, other] <= (reach if rank < neighbours else radius)
+        ]
+        wanted |= {frozenset((names[row], names[other])) for other in near}
+    assert found - there == wanted - there and found <= wanted  # what was held may no longer be among the nearest
+
+
+def named(state: Path) -> tuple[np.ndarray, list[str]]:
+    """Embeddings and contents by row."""
+    opened = Corpus.open(state / proposing.LEFT, 5)
+    names = [name for shard in opened.contents.shards for name in shard["name"].to_pylist()]
+    return np.concatenate(opened.embeddings.shards), names
+
+
+def named_pairs(state: Path) -> set[frozenset[str]]:
+    """What is looked at, by contents."""
+    pairs, names = proposing.looked_at(state), named(state)[1]
+    return {frozenset((names[a], names[b])) for a, b in zip(pairs.left, pairs.right, strict=True)}
 
 
 def test_what_is_known_is_not_done_again(tmp_path: Path, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
