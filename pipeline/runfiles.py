@@ -53,8 +53,11 @@ class Nodes:
         Raises:
             ArtifactError: a record is in no cluster.
         """
-        left_ids = self.ids.slice(0, self.right_from) if self.right_from else self.ids
-        left = self._places(pairs["left_id"], left_ids)
+        if not self.right_from:  # looked up together: to lay out all ids takes longer than to look some up
+            chunks = [each.cast(pa.large_string()) for name in ("left_id", "right_id") for each in pairs[name].chunks]
+            both = self._places(pa.chunked_array(chunks, pa.large_string()), self.ids)
+            return both[: pairs.num_rows], both[pairs.num_rows :]
+        left = self._places(pairs["left_id"], self.ids.slice(0, self.right_from))
         return left, self._places(pairs["right_id"], self.ids.slice(self.right_from)) + self.right_from
 
     def _places(self, wanted: pa.ChunkedArray, ids: pa.Array) -> NDArray[np.int64]:
