@@ -2,11 +2,12 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -226,9 +227,24 @@ def save_array(path: Path, array: NDArray) -> None:
     Raises:
         OutputError: it cannot be written.
     """
+    with _array_file(path) as file:
+        np.save(file, array)
+
+
+def save_blocks(path: Path, shape: tuple[int, int], blocks: Iterable[NDArray[np.float32]]) -> None:
+    """The same of a float32 array that comes block by block: a whole one takes longer to lay out in memory than to write."""
+    with _array_file(path) as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            block.tofile(file)
+
+
+@contextmanager
+def _array_file(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(exist_ok=True)
     beside = path.with_suffix(f".{uuid.uuid4().hex[:8]}.partial")
     with written(path):
         with beside.open("wb") as file:
-            np.save(file, array)
+            yield file
         os.replace(beside, path)

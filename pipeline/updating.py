@@ -12,6 +12,7 @@ candidates are sought from scratch. Either way a content that was embedded, and 
 Each step works from files to files in the run's work folder, as those of :mod:`pipeline.proposing` do, which go on from there.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pipeline import proposing
 from pipeline.cells import cell_count
 from pipeline.contents import Contents
 from pipeline.decision import Threshold
-from pipeline.embedding import CONTENTS, DIGESTS, Corpus, Encoder, save_array
+from pipeline.embedding import CONTENTS, DIGESTS, Corpus, Embeddings, Encoder, save_array, save_blocks
 from pipeline.proposing import FOUND, GLANCE, LEFT, LOOKED, MOST_BLOCKS, PLAN, QUERIES, SCORED_PAIRS, SCORES, SHARED
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Scope, farthest_neighbour, nearest, search_exactly
@@ -33,6 +34,7 @@ from siamese.folders import read_json, write_json
 # Of the rows, how many may be new: comparing these with all takes as long as buckets do, of a million rows; of fewer, less.
 SEARCHED_ON = 0.02
 OUTGROWN = 1.5  # times the rows that a plan was made for
+COPIED = 4096  # embeddings at once
 OLD_ROWS = "old_rows.npy"  # (n,) of each row of the corpus: its row in the earlier run, -1 where it is new
 
 
@@ -45,15 +47,27 @@ def embed(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     for number, texts in enumerate(contents.shards):
         rows = old[start : start + texts.num_rows]
         start += texts.num_rows
-        embedded = np.empty((len(rows), encoder.dim), np.float32)
-        embedded[rows >= 0] = state.corpus.embeddings.take(rows[rows >= 0])
-        if (rows < 0).any():
-            embedded[rows < 0] = encoder.encode(texts.filter(pa.array(rows < 0)))
-        save_array(folder / "embeddings" / f"{number:06d}.npy", embedded)
+        fresh = encoder.encode(texts.filter(pa.array(rows < 0))) if (rows < 0).any() else None
+        blocks = _filled(state.corpus.embeddings, rows, fresh)
+        save_blocks(folder / "embeddings" / f"{number:06d}.npy", (len(rows), encoder.dim), blocks)
     save_array(work / OLD_ROWS, old)
     kept = int((old >= 0).sum())
     encoded, gone = len(old) - kept, len(state.corpus.embeddings) - kept
     return {"kept": kept, "encoded": encoded, "gone": gone, "searches_on": _searches_on(state, encoded, len(old))}
+
+
+def _filled(
+    known: Embeddings, rows: NDArray[np.int64], fresh: NDArray[np.float32] | None
+) -> Iterator[NDArray[np.float32]]:
+    """The known embeddings of some rows, block by block; in the place of each row -1 the next fresh one."""
+    for start in range(0, len(rows), COPIED):
+        here = rows[start : start + COPIED]
+        block = known.take(np.maximum(here, 0)) if len(known) else np.empty((len(here), known.dim), np.float32)
+        is_new = here < 0
+        if fresh is not None and is_new.any():
+            count = int(is_new.sum())
+            block[is_new], fresh = fresh[:count], fresh[count:]
+        yield block
 
 
 def _searches_on(state: State, fresh: int, rows: int) -> bool:
