@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 DIM = 128
 TRUE_SHARE = 0.95  # of the true pairs lie within the radius
 RECALL = 0.998  # asked of the sample, for 0.995 of all pairs
+# Pairs of one crowd are found or lost together: of a thousand queries, recall is uncertain by half a percent.
+SAMPLE = 8192  # queries
 BLOCK = 4096
 
 
@@ -66,7 +68,7 @@ def join(embeddings: Any, energy: Any, radius: float) -> tuple[np.ndarray, np.nd
     """Our pairs within the radius, from embeddings on disk: the cells, the survey that chooses the probes, and the search."""
     from pipeline.cells import Cells
     from pipeline.search import Queries, Scope, search, search_exactly
-    from pipeline.survey import SAMPLE, Survey, cells_to_look_into, sampled_rows
+    from pipeline.survey import Survey, cells_to_look_into, sampled_rows
 
     scope = Scope(radius)
     with TemporaryDirectory() as place:
