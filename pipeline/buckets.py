@@ -21,10 +21,8 @@ PAIRS = 2.0  # of strangers, for each record and word of the key
 SMALLEST = 2  # records in a bucket that are always compared
 AGAIN = 8  # times that a pair may be in buckets of one size, on average
 AT_ONCE = 2**25  # keys that are sorted together
-ROWS, BLOCK = (
-    2**14,
-    2**16,
-)  # records whose keys are made together, and keys whose neighbours are looked at, in a core's cache
+ROWS = 2**14  # records whose keys are made together, in a core's cache
+BLOCK = 2**16  # keys whose neighbours are looked at together, likewise
 
 
 def pairs_of_block(

@@ -15,7 +15,7 @@ from pipeline.matching import PAIRS
 from siamese.calibration import Calibration
 from siamese.errors import ArtifactError, SettingsError
 from siamese.evidence import Evidence
-from siamese.folders import AUDIT, check_manifest, read_json, write_text
+from siamese.folders import AUDIT, check_manifest, read_json, write_json
 from siamese.prior import Histogram
 from siamese.promise import describe_share, false_positive_rate, pairs_needed
 
@@ -127,7 +127,7 @@ class Certificate(BaseModel):
         }
 
     def write(self, run: Path) -> None:
-        write_text(run / CERTIFICATE, self.model_dump_json(indent=2) + "\n")
+        write_json(run / CERTIFICATE, self.model_dump(mode="json"))  # which refuses what is no number
 
     @classmethod
     def read(cls, run: Path) -> Self:

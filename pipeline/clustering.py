@@ -78,9 +78,6 @@ def cluster_records(
     representative = first[cluster_id]
     members = np.flatnonzero(size > 2)
     members = members[np.argsort(cluster_id[members], kind="stable")]
-    first, second = members[size[members] == 2].reshape(-1, 2).T
-    representative[second] = first  # of two, both are as near to their mean
-    members = members[size[members] > 2]
     starts = np.flatnonzero(np.append(True, np.diff(cluster_id[members]) != 0)[: len(members)])
     sizes = np.diff(np.append(starts, len(members)))
     for some in blocks_by_sum(sizes, BLOCK):

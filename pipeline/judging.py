@@ -72,22 +72,10 @@ class Judge:
         """(m,) scores of candidates that name rows of corpora, which may be one and the same."""
         if self.verifier is None:
             return margin_distances
-        return self.score(margin_distances, *_texts_of(left, left_rows, right, right_rows))
-
-    def seen_rows(
-        self,
-        margin_distances: NDArray[np.float64],
-        left: Contents,
-        left_rows: NDArray[np.int64],
-        right: Contents,
-        right_rows: NDArray[np.int64],
-    ) -> NDArray[np.float32]:
-        """(m, f) what a glance sees of the same; of a judge with a verifier."""
-        assert self.verifier is not None
-        return seen_of(self.verifier, *_texts_of(left, left_rows, right, right_rows), margin_distances)
+        return self.score(margin_distances, *texts_of(left, left_rows, right, right_rows))
 
 
-def _texts_of(
+def texts_of(
     left: Contents, left_rows: NDArray[np.int64], right: Contents, right_rows: NDArray[np.int64]
 ) -> tuple[pa.Table, NDArray[np.int64], NDArray[np.int64]]:
     """The texts that pairs of rows are of, and the rows of these."""

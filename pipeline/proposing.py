@@ -14,7 +14,6 @@ Blocks of queries and of candidates are done by anyone who sees the folder, in a
     scores/           a file a block of those
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,17 @@ from numpy.typing import NDArray
 
 from pipeline.buckets import BLOCKS, ORDERS, pairs_of_block
 from pipeline.cells import Cells, cell_count, comparisons_of_one_look
+from pipeline.contents import Contents
 from pipeline.decision import Threshold
 from pipeline.embedding import Corpus, Encoder, measure, near, save_array
 from pipeline.glancing import LOST, Drawn
-from pipeline.judging import Judge
+from pipeline.judging import Judge, texts_of
 from pipeline.products import slack
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Queries, Scope, search, search_exactly, within_scope
 from pipeline.survey import COMPARISONS_A_MATCH, SAMPLE, Survey, cells_to_look_into, sampled_rows
 from siamese.folders import read_json, write_json
-from siamese.glance import Glance
+from siamese.glance import Glance, seen_of
 from siamese.spellings import COUNT_BITS, count_words, spell
 
 LEFT, RIGHT, CELLS, PLAN, FOUND, LOOKED, SCORES = "left", "right", "cells", "plan.json", "found", "looked", "scores"
@@ -239,10 +239,19 @@ def glance(encoder: Encoder, work: Path, threshold: Threshold) -> dict[str, Any]
     """Settle which candidates are let go by at a glance: none where all was compared with all, or a recall was asked for."""
     judge = replace(planned_judge(encoder, threshold, work), glance=None)
     pairs, sides, settled, drawn = looked_at(work), Sides(encoder, work), None, Drawn.nothing()
-    if judge.verifier is not None and threshold.min_recall is None and read_json(work / PLAN)["cells"] > 1:
+    verifier = judge.verifier
+    if verifier is not None and threshold.min_recall is None and read_json(work / PLAN)["cells"] > 1:
+
+        def look(places: NDArray[np.int64]) -> NDArray[np.float64]:
+            return judge.score_rows(*_rows_of(encoder, sides, pairs.take(places)))
+
+        def see(places: NDArray[np.int64]) -> NDArray[np.float32]:
+            rows = _rows_of(encoder, sides, pairs.take(places))
+            return seen_of(verifier, *texts_of(*rows[1:]), rows[0])
+
         limit = threshold.decide(judge.calibration).limit  # matches are rarer here than among the evidence, or as rare
-        drawn = Drawn.of(len(pairs), lambda places: _by(judge.score_rows, encoder, sides, pairs.take(places)), limit)
-        settled = drawn.settle(lambda places: _by(judge.seen_rows, encoder, sides, pairs.take(places)))
+        drawn = Drawn.of(len(pairs), look, limit)
+        settled = drawn.settle(see)
     order = np.argsort(drawn.places)
     save_array(work / DRAWN / "places.npy", drawn.places[order])
     save_array(work / DRAWN / "scores.npy", drawn.scores[order])
@@ -262,14 +271,18 @@ def score_block(encoder: Encoder, work: Path, threshold: Threshold, number: int)
     here = (places >= 0) & (places < len(pairs))
     scores[places[here]] = np.load(work / DRAWN / "scores.npy")[here]
     rest = np.flatnonzero(np.isnan(scores))
-    scores[rest] = _by(judge.score_rows, encoder, sides, pairs.take(rest))
+    scores[rest] = judge.score_rows(*_rows_of(encoder, sides, pairs.take(rest)))
     save_array(work / SCORES / f"{number:06d}.npy", scores)
     return {"pairs": len(scores)}
 
 
-def _by(judged: Callable[..., NDArray[Any]], encoder: Encoder, sides: Sides, pairs: RowPairs) -> NDArray[Any]:
-    apart, right = encoder.margin_distance(pairs.distances), sides.right or sides.left
-    return judged(apart, sides.left.contents, pairs.left, right.contents, pairs.right)
+Rows = tuple[NDArray[np.float64], Contents, NDArray[np.int64], Contents, NDArray[np.int64]]
+
+
+def _rows_of(encoder: Encoder, sides: Sides, pairs: RowPairs) -> Rows:
+    """What a judge is asked about some candidates: how far apart they are, and of either side the contents and the rows."""
+    right = sides.right or sides.left
+    return encoder.margin_distance(pairs.distances), sides.left.contents, pairs.left, right.contents, pairs.right
 
 
 def scores_of(work: Path) -> NDArray[np.float64]:

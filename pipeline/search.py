@@ -258,10 +258,8 @@ def _near_of_all(
     cells: Cells, queries: Tensor, least: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """The same where each query looks into all cells: by products of whole numbers, and exactly where these leave it open."""
-    asking, rounded = (
-        queries.numpy(),
-        [coarse(queries[start : start + QUERY_ROWS]) for start in range(0, len(queries), QUERY_ROWS)],
-    )
+    asking = queries.numpy()
+    rounded = [coarse(queries[start : start + QUERY_ROWS]) for start in range(0, len(queries), QUERY_ROWS)]
     found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
     for first in range(0, len(cells.order), QUERY_ROWS):
         rows = cells.vectors[first : first + QUERY_ROWS]

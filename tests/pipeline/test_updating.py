@@ -125,6 +125,13 @@ def test_a_chain_of_updates_is_a_run_from_scratch_each_time(
         same(run, bench.scratch(frame))
 
 
+def take_for_large(state: Path, held: RowPairs, **plan: int) -> None:
+    """Make a state that of a corpus of several cells, whose buckets held some pairs and whose cells none."""
+    write_json(state / proposing.PLAN, {**read_json(state / proposing.PLAN), "cells": 2, **plan})
+    proposing.save_found(state / proposing.SHARED, 0, held)
+    (state / proposing.FOUND / "000000.npy").unlink()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_in_a_large_corpus_what_buckets_held_goes_on_and_new_rows_miss_nothing(
     tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int, monkeypatch: pytest.MonkeyPatch
@@ -136,12 +143,10 @@ def test_in_a_large_corpus_what_buckets_held_goes_on_and_new_rows_miss_nothing(
     frame = corpus(random, 90)
     run = bench.scratch(frame)
     state = run / STATE
-    write_json(state / proposing.PLAN, {**read_json(state / proposing.PLAN), "cells": 2})
     vectors = Corpus.open(state / proposing.LEFT, encoder.dim).embeddings.shards[0]
     left, right = np.triu_indices(len(vectors), 1)
     held = RowPairs(left, right, encoder.energies(vectors[left], vectors[right]))
-    proposing.save_found(state / proposing.SHARED, 0, held.take(held.distances <= 0.9 * encoder.margin))
-    (state / proposing.FOUND / "000000.npy").unlink()
+    take_for_large(state, held.take(held.distances <= 0.9 * encoder.margin))
     frame = changed(random, frame, 0)
     found, whole = (proposing.looked_at(each / STATE) for each in (bench.update(frame, run), bench.scratch(frame)))
     assert bench.said["searches_on"] and bench.said["asked_again"] == 0
@@ -159,9 +164,7 @@ def test_where_buckets_were_enough_the_nearest_of_new_rows_come_to_what_was_held
     frame = corpus(random, 90)
     run = bench.scratch(frame)
     state = run / STATE
-    write_json(state / proposing.PLAN, {**read_json(state / proposing.PLAN), "cells": 2, "probes": 0})
-    proposing.save_found(state / proposing.SHARED, 0, proposing.looked_at(state))
-    (state / proposing.FOUND / "000000.npy").unlink()
+    take_for_large(state, proposing.looked_at(state), probes=0)
     held = named_pairs(state)
     frame = changed(random, frame, 0)
     found, vectors, names = named_pairs((again := bench.update(frame, run)) / STATE), *named(again / STATE)

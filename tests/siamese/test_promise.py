@@ -8,7 +8,7 @@ from scipy.stats import binom, binomtest, norm
 
 from siamese.calibration import Calibration
 from siamese.errors import SettingsError
-from siamese.evidence import Evidence, independent_pairs
+from siamese.evidence import Evidence, independent_number, independent_pairs
 from siamese.prior import Histogram, estimate_prior
 from siamese.promise import (
     check_share,
@@ -180,3 +180,10 @@ def test_the_rate_of_false_positives_is_bounded() -> None:
 def test_certainty_cannot_be_promised(wrong) -> None:
     with pytest.raises(SettingsError, match=f"min_precision is {wrong}"):
         check_share("min_precision", wrong)
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=40))
+def test_the_number_of_independent_pairs_is_that_of_all_pairs_one_by_one(pairs: list[tuple[int, int]]) -> None:
+    left, right = np.array(pairs, np.int64).reshape(-1, 2).T
+    one_by_one = independent_pairs(left, right)
+    assert independent_number(left, right) == pytest.approx(one_by_one[-1] if len(pairs) else 0)
