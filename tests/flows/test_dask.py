@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline import proposing, updating
-from tests.flows.command import Made, Run, assert_refused
+from tests.flows.command import Made, Run, assert_refused, call
 from tests.flows.test_update import changed
 
 WITHIN_SECONDS = 60.0
@@ -23,19 +23,36 @@ BLOCKS = {"QUERIES": 32, "SCORED_PAIRS": 128}
 def cluster() -> Iterator[Any]:
     distributed = pytest.importorskip("distributed", reason="the extra [dask] is not installed")
     pytest.importorskip("prefect_dask", reason="the extra [dask] is not installed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit=0
-    ) as cluster:
-        yield cluster
+    import dask
+
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        import_once()
+        with distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit=0
+        ) as cluster:
+            yield cluster
+
+
+def import_once() -> None:
+    """What every worker would import by itself, for seconds."""
+    from distributed.utils import get_mp_context
+
+    get_mp_context().set_forkserver_preload(["distributed", "prefect_dask", "flows.stage_tasks", "siamese.verifier"])
 
 
 @pytest.fixture
-def local(run: Run, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The run of threads, in several blocks: the workers learn of their size from the files."""
+def blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several blocks: the workers learn of their size from the files."""
     for name, size in BLOCKS.items():
         monkeypatch.setattr(proposing, name, size)
-    assert run("dedupe", made.model, made.records, "--out", tmp_path / "local").code == 0
-    return tmp_path / "local"
+
+
+@pytest.fixture(scope="module")
+def local(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of threads."""
+    out = tmp_path_factory.mktemp("dask") / "local"
+    assert call("dedupe", made.model, made.records, "--out", out) == 0
+    return out
 
 
 def processes(cluster: Any) -> set[int]:
@@ -48,6 +65,7 @@ def assert_same(out: Path, other: Path) -> None:
         assert (out / name).read_bytes() == (other / name).read_bytes(), name
 
 
+@pytest.mark.usefixtures("blocks")
 def test_the_same_bytes_as_on_threads(cluster: Any, run: Run, made: Made, local: Path, tmp_path: Path) -> None:
     out, address = tmp_path / "spread", cluster.scheduler_address
     answer = run("dedupe", made.model, made.records, "--out", out, "--runner", "dask", "--address", address)
@@ -56,9 +74,8 @@ def test_the_same_bytes_as_on_threads(cluster: Any, run: Run, made: Made, local:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("blocks")
 def test_an_update_too(cluster: Any, run: Run, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, size in BLOCKS.items():
-        monkeypatch.setattr(proposing, name, size)
     monkeypatch.setattr(updating, "_searches_on", lambda *_: False)  # as where much is new: candidates in blocks
     base, records = tmp_path / "base", changed(made.records, tmp_path / "now.parquet")
     assert run("dedupe", made.model, made.records, "--out", base, "--keep-state").code == 0
@@ -68,13 +85,14 @@ def test_an_update_too(cluster: Any, run: Run, made: Made, tmp_path: Path, monke
     assert_same(tmp_path / "spread", tmp_path / "local")
 
 
+@pytest.mark.usefixtures("blocks")
 def test_nothing_is_lost_with_a_killed_worker(cluster: Any, run: Run, made: Made, local: Path, tmp_path: Path) -> None:
     out, before = tmp_path / "spread", processes(cluster)
 
     def kill_one() -> None:
         until = time.monotonic() + WITHIN_SECONDS
         while not list(tmp_path.glob(".spread.*/work/done/search-*.json")) and time.monotonic() < until:
-            time.sleep(0.001)
+            time.sleep(0.01)
         os.kill(min(before), signal.SIGKILL)
 
     killer = threading.Thread(target=kill_one)
