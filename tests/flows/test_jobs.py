@@ -22,19 +22,21 @@ from siamese.schema import as_table
 from siamese.settings import TrainingConfig
 from tests.flows.command import Run, assert_refused
 
+RECORDS = 800
+CONFIG = TrainingConfig(epochs=3)
+
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory) -> Path:
     """A folder with a corpus, a model, an index and a run."""
     folder = tmp_path_factory.mktemp("job")
-    make_corpus(1200, seed=3).save(folder)
+    make_corpus(RECORDS, seed=3, n_pairs=1_000).save(folder)
     with embedded_server():
         from flows.dedupe import dedupe
         from flows.index import index
         from flows.train import train
 
-        config = TrainingConfig(epochs=4)
-        train(str(folder / "records.parquet"), str(folder / "pairs.parquet"), str(folder / "model"), config=config)
+        train(str(folder / "records.parquet"), str(folder / "pairs.parquet"), str(folder / "model"), config=CONFIG)
         index(str(folder / "model"), str(folder / "records.parquet"), str(folder / "index"))
         truth = str(folder / "true_pairs.parquet")
         dedupe(
@@ -80,7 +82,7 @@ def test_folders_hold_what_the_contract_says(job):
 def test_manifest_accounts_for_inputs_outputs_and_cost(job):
     manifest = check_manifest(job / "run", "run")
     assert manifest["model"] == SiameseEncoder.load(job / "model").fingerprint
-    assert manifest["outputs"]["clusters.parquet"] == 1200
+    assert manifest["outputs"]["clusters.parquet"] == RECORDS
     assert set(manifest["stages"]) == {
         "embed",
         "prepare",
@@ -112,7 +114,7 @@ def test_summary_agrees_with_the_files(job):
     assert (
         summary["duplicates"]
         == (~clusters["is_representative"]).sum()
-        == 1200 - pq.read_metadata(job / "run" / "unique.parquet").num_rows
+        == RECORDS - pq.read_metadata(job / "run" / "unique.parquet").num_rows
     )
     assert f"{summary['duplicates']:,}" in (job / "run" / "report.html").read_text()
 
@@ -122,8 +124,7 @@ def test_same_seed_same_bytes(job, tmp_path):
         from flows.dedupe import dedupe
         from flows.train import train
 
-        config = TrainingConfig(epochs=4)
-        train(str(job / "records.parquet"), str(job / "pairs.parquet"), str(tmp_path / "model"), config=config)
+        train(str(job / "records.parquet"), str(job / "pairs.parquet"), str(tmp_path / "model"), config=CONFIG)
         dedupe(str(tmp_path / "model"), str(job / "records.parquet"), str(tmp_path / "run"), min_precision=0.5)
     assert (tmp_path / "run" / "pairs.parquet").read_bytes() == (job / "run" / "pairs.parquet").read_bytes()
     assert (tmp_path / "model" / "weights.safetensors").read_bytes() == (
@@ -249,8 +250,7 @@ def test_evaluate_sees_only_the_split_it_is_asked_for(job, tmp_path):
     plain = evaluate_encoder(encoder, records, read(str(job / "pairs.parquet")), "test")
     assert plain == evaluate_encoder(encoder, records, read(str(tmp_path / "others.parquet")), "test")
     assert plain["f1"] != evaluate_encoder(encoder, records, read(str(tmp_path / "test.parquet")), "test")["f1"]
-    config = TrainingConfig(epochs=4)
-    peeked = fit_encoder(records, read(str(tmp_path / "test.parquet")), config=config)
+    peeked = fit_encoder(records, read(str(tmp_path / "test.parquet")), config=CONFIG)
     assert peeked.calibration == encoder.calibration and peeked.margin == encoder.margin
     assert peeked.metrics["training"] == encoder.metrics["training"]
     assert peeked.verifier is not None and encoder.verifier is not None
@@ -273,7 +273,7 @@ def test_training_reads_no_record_that_only_test_pairs_name(job, tmp_path):
     frame.loc[hidden, ["title", "description"] if "description" in frame else ["title"]] = "nothing like it 1234"
     frame.to_parquet(tmp_path / "records.parquet")
     labelled = LabelledPairs.read(str(job / "pairs.parquet"))
-    blind = fit_encoder(Records.open(str(tmp_path / "records.parquet")), labelled, config=TrainingConfig(epochs=4))
+    blind = fit_encoder(Records.open(str(tmp_path / "records.parquet")), labelled, config=CONFIG)
     blind.save(tmp_path / "model")
     assert blind.fingerprint == SiameseEncoder.load(job / "model").fingerprint
 
