@@ -59,7 +59,7 @@ def measure(name: str, seed: int, models: Path) -> list[dict]:
         folder = Path(made)
         files, model = prepare(name, seed, folder), models / f"{name}-{seed}"
         if not model.exists():
-            config = TrainingConfig(negatives="given" if name == MADE else "mined", seed=seed)
+            config = TrainingConfig(negatives="given" if name == MADE else "mined", hold_out=name == MADE, seed=seed)
             train(str(files["train"]), str(files["pairs"]), str(model), config=config)
         summary = dedupe(str(model), str(files["test"]), str(folder / "run"))
         clusters = pd.read_parquet(folder / "run" / "clusters.parquet")

@@ -42,7 +42,7 @@ def evaluate_encoder(
     """
     if split not in SPLITS:
         raise SettingsError(f"there is no split '{split}': expected train, valid or test")
-    data = read_training_set(records, labelled, seed=encoder.training.seed)
+    data = read_training_set(records, labelled, seed=encoder.training.seed, hold_out=encoder.training.hold_out)
     pairs = data.of(split, clean=False)
     if len(pairs) == 0:
         raise DataError(

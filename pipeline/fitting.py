@@ -57,7 +57,7 @@ def fit_encoder(
         SiameseError: the input does not do; the sentence says how to mend it.
     """
     config = config or TrainingConfig()
-    data = read_training_set(records, labelled, seed=config.seed, strict=strict)
+    data = read_training_set(records, labelled, seed=config.seed, hold_out=config.hold_out, strict=strict)
     train, valid = data.of("train"), data.of("valid")
     _check_classes("valid", valid, labelled, config)
     unseen = np.setdiff1d(data.of("test", clean=False).rows(), (train + valid).rows())

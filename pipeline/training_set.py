@@ -58,8 +58,14 @@ class TrainingSet:
         return (self.split == split) & ~(self.conflict & clean)
 
 
-def read_training_set(records: Records, labelled: LabelledPairs, *, seed: int, strict: bool = False) -> TrainingSet:
+def read_training_set(
+    records: Records, labelled: LabelledPairs, *, seed: int, hold_out: bool = True, strict: bool = False
+) -> TrainingSet:
     """Read what training and evaluation need.
+
+    Args:
+        seed: of the split by entity, where the pairs have none of their own.
+        hold_out: whether it has a test part; else that part is of train.
 
     Raises:
         DataError: ids repeat, a pair names an unknown record, or (strict) a pair is labelled both ways.
@@ -88,6 +94,8 @@ def read_training_set(records: Records, labelled: LabelledPairs, *, seed: int, s
         split = labelled.frame["split"].to_numpy(dtype=str)
     else:
         part = split_by_entity(pairs, table.num_rows, seed)
+        if not hold_out:
+            part = np.where(part == "test", "train", part)
         split = np.where(part[pairs.left] == part[pairs.right], part[pairs.left], "")
         cut = int((split == "").sum())
         if cut:

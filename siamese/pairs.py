@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,15 @@ class Pairs:
         return np.unique(np.concatenate([self.left, self.right]))
 
     def record_weights(self) -> NDArray[np.float64]:
-        """(n,) weights in which each record's genuine pairs count about as one, else entities of many records, whose pairs grow with the
-        square of their number, drown the others. An imposite has 1."""
-        genuine = self.is_match == 1
-        ends = np.stack([self.left, self.right])
-        pairs_of = np.bincount(ends[:, genuine].ravel(), minlength=ends.max(initial=-1) + 1)
-        return np.where(genuine, 1 / np.sqrt(np.maximum(pairs_of[ends], 1).prod(axis=0)), 1.0)
+        """(n,) weights in which a record's pairs with one entity count about as one, be it its own or another, else entities of many
+        records, whose pairs grow with the product of their numbers, drown the others. Entities are records tied by genuine pairs."""
+        n = int(max(self.left.max(initial=-1), self.right.max(initial=-1))) + 1
+        tied = self.is_match == 1
+        ties = coo_array((np.ones(int(tied.sum()), np.int8), (self.left[tied], self.right[tied])), shape=(n, n))
+        entity = connected_components(ties, directed=False)[1].astype(np.int64)
+        met = np.stack([self.left * n + entity[self.right], self.right * n + entity[self.left]])
+        _, place, times = np.unique(2 * met + tied, return_inverse=True, return_counts=True)
+        return 1 / np.sqrt(times[place.reshape(met.shape)].prod(axis=0))
 
     def renumber(self, rows: NDArray[np.int64]) -> "Pairs":
         """The pairs in a table of these rows alone (ascending, and every row of the pairs among them)."""

@@ -31,6 +31,7 @@ class TrainingConfig(BaseModel):
     lessons: int = Field(
         2000, ge=0
     )  # labelled pairs whose ids a model keeps, for explanations: see siamese.lessons; 0: none
+    hold_out: bool = True  # a fifth of the entities, for ``evaluate``, where the pairs have no split; else all teach
     seed: int = Field(0, ge=0)
     device: str = "auto"  # auto: CUDA where there is one; else a torch device
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline.evaluation import evaluate_encoder
 from pipeline.fitting import fit_encoder
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
@@ -24,18 +25,28 @@ def labels(tmp_path: Path) -> pd.DataFrame:
     )
 
 
-def fit(folder: Path, labels: pd.DataFrame, tower: str = "ngram"):
+def read(folder: Path, labels: pd.DataFrame) -> tuple[Records, LabelledPairs]:
     labels.to_parquet(folder / "labels.parquet")
-    labelled = LabelledPairs.read(str(folder / "labels.parquet"))
-    return fit_encoder(
-        Records.open(str(folder / "records.parquet")), labelled, tower=tower, config=TrainingConfig(epochs=2)
-    )
+    return Records.open(str(folder / "records.parquet")), LabelledPairs.read(str(folder / "labels.parquet"))
+
+
+def fit(folder: Path, labels: pd.DataFrame, tower: str = "ngram", **settings):
+    return fit_encoder(*read(folder, labels), tower=tower, config=TrainingConfig(epochs=2, **settings))
 
 
 def test_pairs_of_valid_teach_too_where_folds_hold_them_out_in_turn(labels: pd.DataFrame, tmp_path: Path) -> None:
     model = fit(tmp_path, labels)
     assert model.metrics["train"]["matches"] == 0
     assert model.metrics["learned"] == {"pairs": len(labels), "matches": 40}
+
+
+def test_all_pairs_teach_where_no_entity_is_held_out(labels: pd.DataFrame, tmp_path: Path) -> None:
+    genuine = labels[labels["label"] == 1].drop(columns="split")
+    some, every = (fit(tmp_path, genuine, negatives="mined", hold_out=hold_out) for hold_out in (True, False))
+    assert some.metrics["learned"]["matches"] < every.metrics["learned"]["matches"] == len(genuine)
+    assert evaluate_encoder(some, *read(tmp_path, genuine), "test")["pairs"] > 0
+    with pytest.raises(DataError, match="no pairs in split 'test'"):  # which it has learned from
+        evaluate_encoder(every, *read(tmp_path, genuine), "test")
 
 
 def test_a_class_that_is_missing_is_named(labels: pd.DataFrame, tmp_path: Path) -> None:
