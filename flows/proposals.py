@@ -33,7 +33,7 @@ def from_run(model: str, records: Records, work: Path, threshold: Threshold, exa
     if embedded["searches_on"]:
         done["propose"] = again("plan", model, work, base)
         done["search"] = again("search", model, work, base)
-        done["gather"] = stage_tasks.gather(model, work)
+        done["gather"] = again("gather", model, work, base)
     else:
         done |= _candidates(model, work, threshold, exact)
     done["score"] = again("score", model, work, base, threshold)

@@ -112,7 +112,7 @@ def write_drift(
     earlier = None if before is None else Before.read(before, encoder.fingerprint, settings)
     observed = Observed.of_run(encoder, run, work, before)
     drift = measure_drift(observed, earlier, encoder.portrait, limits)
-    write_json(run / DRIFT, drift)
+    write_json(run / DRIFT, drift, indent=None)
     return {name: drift[name] for name in ("verdict", "has_training", "runs", "compared", "told")}
 
 
