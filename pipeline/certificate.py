@@ -111,7 +111,7 @@ class Certificate(BaseModel):
             assumptions=_assumptions(evidence),
             model=model,
             index=index,
-            candidates=asdict(candidates),
+            candidates=dict(vars(candidates)),
             evidence=evidence,
         )
 

@@ -232,17 +232,20 @@ def gather(encoder: Encoder, work: Path) -> dict[str, Any]:
 
 def save_looked_at(work: Path, pairs: RowPairs) -> dict[str, int]:
     """What :func:`looked_at` gives; how many pairs, in how many blocks."""
-    for name, column in zip(COLUMNS, (pairs.left, pairs.right, pairs.distances), strict=True):
-        save_array(work / LOOKED / f"{name}.npy", column)
+    save_columns(work / LOOKED, pairs.left, pairs.right, pairs.distances)
     write_json(work / LOOKED / FACTS, {"block": SCORED_PAIRS})
     return {"looked_at": len(pairs), "blocks": -(-len(pairs) // SCORED_PAIRS)}
 
 
 def save_pool(work: Path, pairs: RowPairs) -> None:
     """Pairs, left < right, that a later run goes on from where some of the nearest are gone; rows as uint32."""
-    for name, column in zip(COLUMNS, (pairs.left, pairs.right), strict=False):
-        save_array(work / POOL / f"{name}.npy", column.astype(np.uint32))
-    save_array(work / POOL / f"{COLUMNS[2]}.npy", pairs.distances)
+    save_columns(work / POOL, pairs.left.astype(np.uint32), pairs.right.astype(np.uint32), pairs.distances)
+
+
+def save_columns(folder: Path, *columns: NDArray[Any]) -> None:
+    """Left rows, right rows and distances of pairs, a file each."""
+    for name, column in zip(COLUMNS, columns, strict=True):
+        save_array(folder / f"{name}.npy", column)
 
 
 def looked_at(work: Path) -> RowPairs:

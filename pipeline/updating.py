@@ -26,7 +26,19 @@ from pipeline.cells import cell_count
 from pipeline.contents import Contents
 from pipeline.decision import Threshold
 from pipeline.embedding import CONTENTS, DIGESTS, Corpus, Embeddings, Encoder, measure, save_array, save_blocks
-from pipeline.proposing import COLUMNS, FOUND, GLANCE, LEFT, LOOKED, MOST_BLOCKS, PLAN, POOL, QUERIES, SCORED_PAIRS, SCORES
+from pipeline.proposing import (
+    COLUMNS,
+    FOUND,
+    GLANCE,
+    LEFT,
+    LOOKED,
+    MOST_BLOCKS,
+    PLAN,
+    POOL,
+    QUERIES,
+    SCORED_PAIRS,
+    SCORES,
+)
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Scope, farthest_neighbour, nearest, search_exactly, within_scope
 from pipeline.state import POOL_ROWS, State
