@@ -94,7 +94,7 @@ def _planned_for(state: State) -> int:
     return int(state.plan.get("planned_for", state.plan["queries"]))
 
 
-def plan(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
+def propose(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     """Search as far as the earlier run did."""
     state = State.open(run, encoder.dim)
     queries = len(Corpus.open(work / LEFT, encoder.dim).embeddings)

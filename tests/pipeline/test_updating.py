@@ -64,7 +64,7 @@ class Bench:
         work = self.work(frame)
         stages.read("m", str(self.records), "record_id", work / proposing.LEFT)
         self.said = updating.embed(self.encoder, work, run)
-        updating.plan(self.encoder, work, run)
+        updating.propose(self.encoder, work, run)
         self.said |= updating.search(self.encoder, work, run)
         updating.gather(self.encoder, work, run)
         self.said |= updating.score(self.encoder, work, run, THRESHOLD)
