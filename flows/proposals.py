@@ -1,5 +1,6 @@
 """Proposals: the candidates of a run with their scores, from scratch or from what an earlier run kept, as tasks."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,12 @@ def from_scratch(model: str, sources: list[Records], work: Path, threshold: Thre
 def from_run(model: str, records: Records, work: Path, threshold: Threshold, exact: bool, base: Path) -> Facts:
     """The same where an earlier run is gone on from: only what is new is embedded and scored and, in a small corpus, searched for."""
     read = stage_tasks.read(model, records.path, records.id_column, work / proposing.LEFT, work)
-    embedded = again("embed", model, work, base)
+    embedded = again(("embed",), model, work, base, threshold)["embed"]
     done = {"embed": {**read, **embedded, "seconds": round(read["seconds"] + embedded["seconds"], 3)}}
     if embedded["searches_on"]:
-        done["propose"] = again("plan", model, work, base)
-        done["search"] = again("search", model, work, base)
-        done["gather"] = stage_tasks.gather(model, work)
-    else:
-        done |= _candidates(model, work, threshold, exact)
-    done["score"] = again("score", model, work, base, threshold)
-    return done
+        return done | again(("propose", "search", "gather", "score"), model, work, base, threshold)
+    done |= _candidates(model, work, threshold, exact)
+    return done | again(("score",), model, work, base, threshold)
 
 
 def _candidates(model: str, work: Path, threshold: Threshold, exact: bool) -> Facts:
@@ -53,8 +50,10 @@ def _candidates(model: str, work: Path, threshold: Threshold, exact: bool) -> Fa
 
 
 @task
-def again(step: str, model: str, work: Path, base: Path, *args: Any) -> dict[str, Any]:
-    """A step of :mod:`pipeline.updating`."""
-    return once(
-        work, f"again-{step}", stages.timed, getattr(updating, step), stages.load_encoder(model), work, base, *args
-    )
+def again(steps: Sequence[str], model: str, work: Path, base: Path, threshold: Threshold) -> Facts:
+    """Steps of :mod:`pipeline.updating`; together, for to tell a server of each takes longer than some of them do."""
+    encoder, done = stages.load_encoder(model), {}
+    for step in steps:
+        asked = (encoder, work, base, *[threshold] * (step == "score"))
+        done[step] = once(work, f"again-{step}", stages.timed, getattr(updating, step), *asked)
+    return done

@@ -111,7 +111,7 @@ class Certificate(BaseModel):
             assumptions=_assumptions(evidence),
             model=model,
             index=index,
-            candidates=asdict(candidates),
+            candidates=dict(vars(candidates)),
             evidence=evidence,
         )
 
@@ -127,7 +127,7 @@ class Certificate(BaseModel):
         }
 
     def write(self, run: Path) -> None:
-        write_json(run / CERTIFICATE, self.model_dump(mode="json"))  # which refuses what is no number
+        write_json(run / CERTIFICATE, self.model_dump(mode="json"), indent=None)  # which refuses what is no number
 
     @classmethod
     def read(cls, run: Path) -> Self:

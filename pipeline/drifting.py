@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.drift import DRIFT, Figure, Figures, Measure, Verdict, apart, growth_slack, judge, verdict_of, worst_first
@@ -14,7 +13,7 @@ from pipeline.limits import DriftLimits
 from pipeline.observed import BIN, Observed, Part
 from siamese.errors import ArtifactError
 from siamese.folders import AUDIT, read_json, write_json
-from siamese.portrait import CLASSES, Portrait
+from siamese.portrait import CLASSES, Hashed, Portrait
 
 MOSTLY_SEEN = 0.5  # least share of seen words in a field of which unseen ones say something: a new phone number is nearly always unseen
 CORPUS = {"new": "all"}  # a part's own corpus, where that is another one
@@ -83,7 +82,7 @@ def measure_drift(
     if training is not None and limits.training != "off":
         most = Verdict.STOP if limits.training == "stop" else Verdict.WARN
         for name in wholes:
-            found = _of_fields(observed.texts[name], observed.parts[name].portrait, training)
+            found = _of_fields(observed.words[name], observed.parts[name].portrait, training)
             measures += [judge(f"{name}/{key}", each, (), "training", limits, most) for key, each in found.items()]
     if before is not None and is_like:
         figures, history = _figures(observed, before), _history(before, limits)
@@ -112,7 +111,7 @@ def write_drift(
     earlier = None if before is None else Before.read(before, encoder.fingerprint, settings)
     observed = Observed.of_run(encoder, run, work, before)
     drift = measure_drift(observed, earlier, encoder.portrait, limits)
-    write_json(run / DRIFT, drift)
+    write_json(run / DRIFT, drift, indent=None)
     return {name: drift[name] for name in ("verdict", "has_training", "runs", "compared", "told")}
 
 
@@ -129,7 +128,7 @@ def _figures(observed: Observed, before: Before) -> Figures:
         corpus = CORPUS.get(name, name)
         other = before.seen.parts[corpus]
         grouped = other.grouped / max(other.records, 1)
-        portraits = _of_fields(observed.texts[name], part.portrait, other.portrait, grouped)
+        portraits = _of_fields(observed.words[name], part.portrait, other.portrait, grouped)
         if part.records:
             portraits["empty/"] = _share(part.empty, part.records, other.empty, other.records)
         if part.records and before.same_decision:
@@ -148,10 +147,11 @@ def _figures(observed: Observed, before: Before) -> Figures:
     return found
 
 
-def _of_fields(texts: pa.Table, here: Portrait, there: Portrait, grouped: float = 0.0) -> Figures:
+def _of_fields(words: dict[str, Hashed], here: Portrait, there: Portrait, grouped: float = 0.0) -> Figures:
     """Measures of the fields that two portraits share, by "measure/field".
 
     Args:
+        words: of the records of the first.
         grouped: share of the records of the second that have a duplicate, in which their words may have been seen; new ones need have none.
     """
     found: Figures = {}
@@ -170,11 +170,11 @@ def _of_fields(texts: pa.Table, here: Portrait, there: Portrait, grouped: float 
         lengths = apart(np.array(column.lengths), np.array(other.lengths))
         found[f"lengths/{name}"] = Figure(value=lengths, records=column.values, before=0.0, records_before=other.values)
         expected = min(1.0, other.unseen / max(other.words_left, 1) / max(1 - grouped, 1e-9))
-        words, unseen = other.unseen_among(texts[name].combine_chunks())
-        if words and other.words_left and expected <= 1 - MOSTLY_SEEN:
+        count, unseen = other.unseen_of(words[name][0])
+        if count and other.words_left and expected <= 1 - MOSTLY_SEEN:
             found[f"unseen/{name}"] = Figure(
-                value=unseen / words,
-                records=min(words, column.values),  # words of one value come together: they count once
+                value=unseen / count,
+                records=min(count, column.values),  # words of one value come together: they count once
                 before=expected,
                 records_before=min(other.words_left, other.values),
             )

@@ -13,6 +13,7 @@ from pipeline.clustering import Clusters
 from pipeline.embedding import Corpus
 from pipeline.paths import Paths
 from pipeline.rowpairs import blocks_by_sum
+from pipeline.tables import DISTINCT
 
 DROPPED = "dropped.parquet"
 SCHEMA = pa.schema(
@@ -54,7 +55,7 @@ def write_dropped(path: Path, corpus: Corpus, clusters: Clusters, paths: Paths, 
     }
     table = pa.table(heads, schema=pa.schema([SCHEMA.field(name) for name in heads]))
     first = corpus.members[0][corpus.members[1][:-1]]  # record of each content
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(path, SCHEMA, **DISTINCT) as writer:
         for some in blocks_by_sum(heads["links"] + 1, BLOCK):
             ends = np.cumsum(heads["links"][some])
             starts = ends - heads["links"][some]  # of the pairs of each path; it has one record more than pairs

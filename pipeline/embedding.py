@@ -208,7 +208,7 @@ def read_corpus(schema: Schema, records: Records, folder: Path) -> dict[str, int
     all_ids = pa.chunked_array(ids, pa.large_string()).combine_chunks()
     check_ids(all_ids, records)
     row = np.concatenate(rows)
-    pq.write_table(pa.table({"record_id": all_ids, "row": row}), folder / IDS)
+    pq.write_table(pa.table({"record_id": all_ids, "row": row}), folder / IDS, use_dictionary=False)
     save_array(folder / DIGESTS, np.concatenate(digests))
     counts = {"records": len(row), "distinct_contents": numbers.count, "empty_records": int((row < 0).sum())}
     return {**counts, "blocks": blocks}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.decision import ZONES, Judgement
 from pipeline.embedding import Corpus, Encoder
 from pipeline.rowpairs import RowPairs, blocks_by_sum
+from pipeline.tables import DISTINCT
 
 PAIRS = "pairs.parquet"
 EXPAND_PAIRS = 2**20  # pairs of records laid out at once
@@ -82,7 +83,7 @@ class PairWriter:
     def __init__(self, folder: Path, encoder: Encoder, left: Corpus, right: Corpus | None = None) -> None:
         self.left, self.right = left, right or left
         self.table = PairTable(encoder, left, right)
-        self.writer = pq.ParquetWriter(folder / PAIRS, PAIR_SCHEMA, compression="zstd")
+        self.writer = pq.ParquetWriter(folder / PAIRS, PAIR_SCHEMA, **DISTINCT)
         self.pairs = self.matches = self.review = 0
         self.expected = 0.0
 

@@ -15,7 +15,7 @@ from pipeline import proposing, updating
 from pipeline.embedding import Corpus, Encoder
 from pipeline.runfiles import CLUSTERS
 from siamese.folders import read_json
-from siamese.portrait import Portrait, sample
+from siamese.portrait import Hashed, Portrait, hash_fields, sample
 
 BINS = 80  # of candidates' distances
 BIN = 0.025  # margins
@@ -46,12 +46,12 @@ class Observed:
 
     Attributes:
         parts: "all", and "new" where there is an earlier run: records that it did not have, or not so. Of a link "left" and "right".
-        texts: the contents that each part's portrait is of.
+        words: of the contents that each part's portrait is of, field by field.
         reach: in margins: all pairs so near are candidates.
     """
 
     parts: dict[str, Part]
-    texts: dict[str, pa.Table]
+    words: dict[str, dict[str, Hashed]]
     reach: float
 
     @classmethod
@@ -66,11 +66,12 @@ class Observed:
         pairs = proposing.looked_at(work)
         bins = np.minimum((encoder.margin_distance(pairs.distances) / BIN).astype(np.int64), BINS - 1)
         parts: dict[str, Part] = {}
-        texts: dict[str, pa.Table] = {}
+        words: dict[str, dict[str, Hashed]] = {}
 
         def see(name: str, corpus: Corpus, chosen: NDArray[np.bool_], rows: NDArray[np.int64], sizes: NDArray) -> None:
             some = rows[sample(len(rows))]
-            texts[name] = corpus.contents.take(some)
+            texts = corpus.contents.take(some)
+            words[name] = hash_fields(texts, encoder.schema)
             among = np.zeros(len(corpus.embeddings), bool)
             among[rows] = True
             left = among[pairs.left] if corpus is sides.left else np.zeros(len(pairs), bool)
@@ -82,7 +83,7 @@ class Observed:
                 records=int(chosen.sum()),
                 empty=int((corpus.rows[chosen] < 0).sum()),
                 grouped=int((sizes[chosen] > 1).sum()),
-                portrait=Portrait.of(texts[name], encoder.schema),
+                portrait=Portrait.of(texts, encoder.schema, words[name]),
                 distances=np.bincount(bins[left | right], minlength=BINS).tolist(),
                 paired=int(paired.sum()),
             )
@@ -98,7 +99,7 @@ class Observed:
             if before is not None:
                 is_new, rows = _new(sides.left, work, before)
                 see("new", sides.left, is_new, rows, sizes)
-        return cls(parts, texts, float(read_json(work / proposing.PLAN)["radius"]))
+        return cls(parts, words, float(read_json(work / proposing.PLAN)["radius"]))
 
 
 def _new(corpus: Corpus, work: Path, before: Path) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

@@ -8,7 +8,8 @@ Blocks of queries and of candidates are done by anyone who sees the folder, in a
     plan.json         how far to search, and what that finds
     cells/            the searched side, parted: the smaller one, or the only one; none where buckets hold enough
     found/            a file a block of queries: pairs of rows
-    looked/           all of them, each pair once, and how many make a block
+    pool/             of a large corpus: all that buckets and cells held, each pair once, and how far apart at most
+    looked/           the candidates among all that was found, each pair once, and how many make a block
     glance.json       what lets candidates go by without a second look; missing where nothing does
     drawn/            those that were looked at to settle that: places among all, and scores
     scores/           a file a block of those
@@ -38,11 +39,12 @@ from siamese.spellings import COUNT_BITS, count_words, spell
 
 LEFT, RIGHT, CELLS, PLAN, FOUND, LOOKED, SCORES = "left", "right", "cells", "plan.json", "found", "looked", "scores"
 FACTS, COUNTS, SPELLED, SHARED = "facts.json", "counts.npy", "spelled", "shared"
-GLANCE, DRAWN = "glance.json", "drawn"
+GLANCE, DRAWN, POOL = "glance.json", "drawn", "pool"
 COUNTED = 65_536  # contents of a side that words are counted in
 QUERIES = 65_536  # of a block, at least
 MOST_BLOCKS = 32  # of queries: with few queries in a block, few of them look into the same cell
 SCORED_PAIRS = 131_072  # of a block: the profiles of all its records are in memory together
+COLUMNS = ("left", "right", "distances")  # of pairs, a file each
 FOUND_TYPE = np.dtype([("left", np.int64), ("right", np.int64), ("distance", np.float32)])
 
 
@@ -163,7 +165,8 @@ def save_found(folder: Path, number: int, pairs: RowPairs) -> None:
     save_array(folder / f"{number:06d}.npy", found)
 
 
-def _found(*folders: Path) -> RowPairs:
+def found_in(*folders: Path) -> RowPairs:
+    """All that :func:`save_found` wrote there."""
     found = [np.load(path) for folder in folders for path in sorted(folder.glob("*.npy"))]
     return RowPairs.concat([RowPairs(each["left"], each["right"], each["distance"]) for each in found])
 
@@ -214,25 +217,40 @@ def search_block(encoder: Encoder, work: Path, number: int) -> dict[str, Any]:
 def gather(encoder: Encoder, work: Path) -> dict[str, Any]:
     """All that was found, each pair once: left and right as in the run, ordered so that near records lie near each other."""
     facts, sides = read_json(work / PLAN), Sides(encoder, work)
-    pairs = _found(work / SHARED, work / FOUND)
+    pairs = found_in(work / SHARED, work / FOUND)
     pairs = pairs.once() if sides.asks_itself else pairs.distinct()
+    if sides.asks_itself and facts["cells"] > 1:
+        save_pool(work, pairs)
     scope = Scope(facts["radius"] * encoder.margin, facts["reach"] * encoder.margin, facts["neighbours"])
     asking, searched = sides.asking.embeddings, sides.searched.embeddings
     pairs = pairs.take(within_scope(pairs, scope, len(asking), sides.asks_itself, slack(encoder.energy, encoder.dim)))
     apart = measure(asking, pairs.left, searched, pairs.right, encoder.energy)
     pairs = replace(pairs, distances=apart)
     pairs = pairs.take(within_scope(pairs, scope, len(asking), sides.asks_itself))
-    if sides.asking is not sides.left:
-        pairs = pairs.turned()
-    for name, column in (("left", pairs.left), ("right", pairs.right), ("distances", pairs.distances)):
-        save_array(work / LOOKED / f"{name}.npy", column)
+    return save_looked_at(work, pairs if sides.asking is sides.left else pairs.turned())
+
+
+def save_looked_at(work: Path, pairs: RowPairs) -> dict[str, int]:
+    """What :func:`looked_at` gives; how many pairs, in how many blocks."""
+    save_columns(work / LOOKED, pairs.left, pairs.right, pairs.distances)
     write_json(work / LOOKED / FACTS, {"block": SCORED_PAIRS})
     return {"looked_at": len(pairs), "blocks": -(-len(pairs) // SCORED_PAIRS)}
 
 
+def save_pool(work: Path, pairs: RowPairs) -> None:
+    """Pairs, left < right, that a later run goes on from where some of the nearest are gone; rows as uint32."""
+    save_columns(work / POOL, pairs.left.astype(np.uint32), pairs.right.astype(np.uint32), pairs.distances)
+
+
+def save_columns(folder: Path, *columns: NDArray[Any]) -> None:
+    """Left rows, right rows and distances of pairs, a file each."""
+    for name, column in zip(COLUMNS, columns, strict=True):
+        save_array(folder / f"{name}.npy", column)
+
+
 def looked_at(work: Path) -> RowPairs:
-    """What :func:`gather` wrote, mapped."""
-    return RowPairs(*(np.load(work / LOOKED / f"{name}.npy", mmap_mode="r") for name in ("left", "right", "distances")))
+    """What :func:`save_looked_at` wrote, mapped."""
+    return RowPairs(*(np.load(work / LOOKED / f"{name}.npy", mmap_mode="r") for name in COLUMNS))
 
 
 def glance(encoder: Encoder, work: Path, threshold: Threshold) -> dict[str, Any]:

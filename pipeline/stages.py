@@ -39,6 +39,7 @@ from pipeline.report import write_report
 from pipeline.rules import GoldenRules
 from pipeline.runfiles import CLUSTERS
 from pipeline.survivorship import write_golden
+from pipeline.tables import DISTINCT
 from pipeline.thresholds import Truth, write_thresholds
 from siamese.encoder import SiameseEncoder
 from siamese.errors import SiameseError
@@ -213,7 +214,7 @@ def cluster(
         for name, column in columns.items():
             table = table.append_column(name, column)
         _write_unique(records, clusters.is_representative, run / UNIQUE)
-    pq.write_table(table, run / CLUSTERS, compression="zstd")
+    pq.write_table(table, run / CLUSTERS, **DISTINCT)
     return {
         "clusters": int((clusters.is_representative & (clusters.size > 1)).sum()),
         "duplicates": int((~clusters.is_representative).sum()),
@@ -233,7 +234,7 @@ def _write_unique(records: Records, kept: np.ndarray, path: Path) -> None:
     for batch in records.batches():
         chosen = batch.filter(pa.array(kept[start : start + batch.num_rows]))
         start += batch.num_rows
-        writer = writer or pq.ParquetWriter(path, chosen.schema, compression="zstd")
+        writer = writer or pq.ParquetWriter(path, chosen.schema, **DISTINCT)
         writer.write_table(chosen.cast(writer.schema))
     if writer:
         writer.close()

@@ -3,8 +3,9 @@
     left/         the embedded corpus, and ``digests.npy``: (n, 2) uint64 of each distinct content
     plan.json     how far was searched
     glance.json   what was let go by at a glance
-    shared/       pairs of rows that buckets held, of a large corpus
-    found/        pairs of rows, from whichever row found them; none where buckets were enough
+    pool/         of a large corpus: pairs that buckets and cells held, and ``rows.npy``, where its rows are now: the files of the run that
+                  made it, which updates hand on
+    found/        pairs of rows, from whichever row found them; of a large corpus what updates found beyond the pool
     looked/       all candidates
     scores/       of those
 
@@ -26,7 +27,8 @@ from siamese.errors import ArtifactError
 from siamese.folders import Place, check_manifest, link, local_folder, read_json
 
 STATE = "state"
-KEPT = (proposing.LEFT, proposing.SHARED, proposing.FOUND, proposing.LOOKED, proposing.SCORES)
+KEPT = (proposing.LEFT, proposing.POOL, proposing.LOOKED, proposing.SCORES)
+POOL_ROWS = f"{proposing.POOL}/rows.npy"  # (p,) row of now of each row that the pool names, -1 where it is gone; missing: the same ones
 
 
 def keep_state(work: Path, run: Path) -> dict[str, Any]:
@@ -34,7 +36,8 @@ def keep_state(work: Path, run: Path) -> dict[str, Any]:
     state = run / STATE
     shutil.rmtree(state, ignore_errors=True)  # of a run that was killed meanwhile
     state.mkdir()
-    for name in KEPT:
+    goes_on = (work / POOL_ROWS).is_file()  # else the pool holds what was found
+    for name in (*KEPT, *[proposing.FOUND] * (goes_on or not (work / proposing.POOL).is_dir())):
         if (work / name).is_dir():
             shutil.copytree(work / name, state / name, copy_function=link, ignore=_left_out)
     for name in (proposing.PLAN, proposing.GLANCE):
@@ -113,18 +116,27 @@ class State:
         return row
 
     @property
-    def found(self) -> NDArray[np.void]:
-        """What each row found, in no order: left, right, distance."""
+    def found(self) -> RowPairs:
+        """What each row found, in no order."""
         return self._pairs(proposing.FOUND)
 
     @property
-    def shared(self) -> NDArray[np.void]:
-        """What buckets held, each pair once or more often."""
-        return self._pairs(proposing.SHARED)
+    def pool(self) -> tuple[RowPairs, NDArray[np.int64]]:
+        """Of a large corpus, what buckets and cells held when it was last searched from scratch, and (p,) the row here of each row that it
+        names, -1 where that is gone."""
+        here = np.arange(len(self.corpus.embeddings))
+        if not self.has_pool:  # of a run that was made before there was one
+            return RowPairs.concat([self._pairs(name) for name in (proposing.SHARED, proposing.FOUND)]).once(), here
+        columns = (np.load(self.folder / proposing.POOL / f"{name}.npy", mmap_mode="r") for name in proposing.COLUMNS)
+        rows = self.folder / POOL_ROWS
+        return RowPairs(*columns), np.load(rows) if rows.is_file() else here
 
-    def _pairs(self, name: str) -> NDArray[np.void]:
-        parts = [np.load(path) for path in sorted((self.folder / name).glob("*.npy"))]
-        return np.concatenate([np.empty(0, proposing.FOUND_TYPE), *parts])
+    @property
+    def has_pool(self) -> bool:
+        return (self.folder / proposing.POOL).is_dir()
+
+    def _pairs(self, name: str) -> RowPairs:
+        return proposing.found_in(self.folder / name)
 
     @property
     def scored(self) -> tuple[RowPairs, NDArray[np.float64]]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pipeline.moments import LEAST, Moments
 from pipeline.records import BATCH_RECORDS, Records
 from pipeline.rules import GoldenRules, Rule
+from pipeline.tables import DISTINCT
 from siamese.errors import DataError
 from siamese.schema import as_text
 
@@ -229,7 +230,7 @@ def _write_merged(run: Path, merged: pa.Table, rows: NDArray[np.int64]) -> None:
     """``unique.parquet`` with merged records in the place of these ascending rows, batch by batch."""
     with (
         pq.ParquetFile(run / "unique.parquet") as unique,
-        pq.ParquetWriter(run / GOLDEN, unique.schema_arrow, compression="zstd") as writer,
+        pq.ParquetWriter(run / GOLDEN, unique.schema_arrow, **DISTINCT) as writer,
     ):
         merged, start = merged.select(unique.schema_arrow.names).cast(unique.schema_arrow), 0
         for some in unique.iter_batches(BATCH_RECORDS):

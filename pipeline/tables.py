@@ -1,6 +1,7 @@
 """Tables: small results, written as one Parquet or CSV file, whole or not at all."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -8,6 +9,9 @@ import pyarrow.parquet as pq
 
 from siamese.errors import OutputError, SettingsError
 from siamese.publishing import staged_file
+
+# How Parquet is written whose values hardly repeat, as those of records and of ids: a dictionary would be larger, and slower.
+DISTINCT: dict[str, Any] = {"compression": "zstd", "use_dictionary": False}
 
 
 def check_table(path: Path, *suffixes: str) -> None:

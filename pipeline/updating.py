@@ -13,6 +13,7 @@ Each step works from files to files in the run's work folder, as those of :mod:`
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,24 @@ from pipeline import proposing
 from pipeline.cells import cell_count
 from pipeline.contents import Contents
 from pipeline.decision import Threshold
-from pipeline.embedding import CONTENTS, DIGESTS, Corpus, Embeddings, Encoder, save_array, save_blocks
-from pipeline.proposing import FOUND, GLANCE, LEFT, LOOKED, MOST_BLOCKS, PLAN, QUERIES, SCORED_PAIRS, SCORES, SHARED
+from pipeline.embedding import CONTENTS, DIGESTS, Corpus, Embeddings, Encoder, measure, save_array, save_blocks
+from pipeline.proposing import (
+    COLUMNS,
+    FOUND,
+    GLANCE,
+    LEFT,
+    LOOKED,
+    MOST_BLOCKS,
+    PLAN,
+    POOL,
+    QUERIES,
+    SCORED_PAIRS,
+    SCORES,
+)
 from pipeline.rowpairs import RowPairs
-from pipeline.search import Scope, farthest_neighbour, nearest, search_exactly
-from pipeline.state import State
-from siamese.folders import read_json, write_json
+from pipeline.search import Scope, farthest_neighbour, nearest, search_exactly, within_scope
+from pipeline.state import POOL_ROWS, State
+from siamese.folders import link, read_json, write_json
 
 # Of the rows, how many may be new: comparing these with all takes as long as buckets do, of a million rows; of fewer, less.
 SEARCHED_ON = 0.02
@@ -81,7 +94,7 @@ def _planned_for(state: State) -> int:
     return int(state.plan.get("planned_for", state.plan["queries"]))
 
 
-def plan(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
+def propose(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     """Search as far as the earlier run did."""
     state = State.open(run, encoder.dim)
     queries = len(Corpus.open(work / LEFT, encoder.dim).embeddings)
@@ -92,19 +105,23 @@ def plan(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
 
 
 def search(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
-    """What each row finds, as ``found/``."""
+    """What each row finds, as ``found/``; of a large corpus what the new ones do, and what the earlier run had found beyond its pool."""
     state, old = State.open(run, encoder.dim), np.load(work / OLD_ROWS)
     facts, energy = read_json(work / PLAN), encoder.energy
     embeddings = Corpus.open(work / LEFT, encoder.dim).embeddings
-    scope = Scope(facts["radius"] * encoder.margin, facts["reach"] * encoder.margin, facts["neighbours"])
-    kept, disturbed = _kept(state, old, scope)
-    known, one_cell = kept, facts["cells"] == 1
-    if not one_cell:
-        shared = _shared(state, old)
-        proposing.save_found(work / SHARED, 0, shared)
-        known, disturbed = RowPairs.concat([kept, shared, shared.turned()]), np.zeros(len(old), bool)
+    scope = _scope(facts, encoder.margin)
+    one_cell = facts["cells"] == 1
+    if one_cell:
+        kept, disturbed = _kept(state, old, scope)
+        known = kept
+    else:
+        kept, disturbed = RowPairs.concat([]), np.zeros(len(old), bool)
+        if state.has_pool:
+            kept = _there(state.found, _new_rows(state, old))
+        known = RowPairs.concat([]) if facts["probes"] == 0 else _held(encoder, state, embeddings, old)
+        known = RowPairs.concat([known, known.turned()])
     resting = (old >= 0) & ~disturbed
-    found = [kept.take(resting[kept.left])]
+    found = [kept.take(resting[kept.left]) if one_cell else kept]
     wanted = None if facts["probes"] == 0 else np.where(resting, _wanted(known, len(old), scope), np.float32(0))
     for asking in _some(np.flatnonzero(old < 0)):
         pairs = search_exactly(embeddings, embeddings, asking, energy, scope, wanted)
@@ -116,6 +133,33 @@ def search(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     pairs = nearest(pairs, scope) if one_cell else pairs
     proposing.save_found(work / FOUND, 0, pairs)
     return {"pairs": len(pairs), "asked": int((old < 0).sum()), "asked_again": int(disturbed.sum())}
+
+
+def gather(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
+    """The candidates, as :func:`pipeline.proposing.gather` gives them."""
+    facts = read_json(work / PLAN)
+    if facts["cells"] == 1:
+        return proposing.gather(encoder, work)
+    state, old = State.open(run, encoder.dim), np.load(work / OLD_ROWS)
+    embeddings = Corpus.open(work / LEFT, encoder.dim).embeddings
+    found = proposing.found_in(work / FOUND)
+    pairs = RowPairs.concat([_held(encoder, state, embeddings, old), found]).once()
+    pairs = pairs.take(within_scope(pairs, _scope(facts, encoder.margin), len(old), both=True))
+    _hand_on(state, work, _new_rows(state, old))
+    return proposing.save_looked_at(work, pairs)
+
+
+def _hand_on(state: State, work: Path, new: NDArray[np.int64]) -> None:
+    """The pool of the earlier run, as it is, and where its rows are now."""
+    pool, rows = state.pool
+    if state.has_pool:
+        (work / POOL).mkdir(exist_ok=True)
+        for name in COLUMNS:
+            (work / POOL / f"{name}.npy").unlink(missing_ok=True)  # of a run that was killed meanwhile
+            link(state.folder / POOL / f"{name}.npy", work / POOL / f"{name}.npy")
+    else:
+        proposing.save_pool(work, pool)
+    save_array(work / POOL_ROWS, np.where(rows >= 0, new[rows], -1))
 
 
 def score(encoder: Encoder, work: Path, run: Path, threshold: Threshold) -> dict[str, Any]:
@@ -156,6 +200,10 @@ def _some(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return [rows[start : start + QUERIES] for start in range(0, len(rows), QUERIES)]
 
 
+def _scope(facts: dict[str, Any], margin: float) -> Scope:
+    return Scope(facts["radius"] * margin, facts["reach"] * margin, facts["neighbours"])
+
+
 def _kept(state: State, old: NDArray[np.int64], scope: Scope) -> tuple[RowPairs, NDArray[np.bool_]]:
     """What rows found in the earlier run and is still there, in rows of now; (n,) which of the rows have to ask again.
 
@@ -163,21 +211,38 @@ def _kept(state: State, old: NDArray[np.int64], scope: Scope) -> tuple[RowPairs,
     found all that there is; and where as many are left, the nearest are among them.
     """
     new, found = _new_rows(state, old), state.found
-    left, right = new[found["left"]], new[found["right"]]
-    asks = left >= 0
-    left, right, distances = left[asks], right[asks], found["distance"][asks]
-    there = right >= 0
-    before, after = (np.bincount(each, minlength=len(old)) for each in (left, left[there]))
-    disturbed = (before >= scope.neighbours) & (after < np.minimum(before, scope.neighbours))
-    return RowPairs(left[there], right[there], distances[there]), disturbed
+    asks = new[found.left] >= 0
+    there = _there(found, new)
+    before = np.bincount(new[found.left[asks]], minlength=len(old))
+    after = np.bincount(there.left, minlength=len(old))
+    return there, (before >= scope.neighbours) & (after < np.minimum(before, scope.neighbours))
 
 
-def _shared(state: State, old: NDArray[np.int64]) -> RowPairs:
-    """What buckets held in the earlier run and is still there, in rows of now."""
-    new, shared = _new_rows(state, old), state.shared
-    left, right = new[shared["left"]], new[shared["right"]]
+def _held(encoder: Encoder, state: State, embeddings: Embeddings, old: NDArray[np.int64]) -> RowPairs:
+    """Of a large corpus, what the earlier run held and may be a candidate now, in rows of now, measured: what was one, and all that it
+    held of the rows that have lost one. The nearest of all others are among their candidates."""
+    new, (looked, _) = _new_rows(state, old), state.scored
+    left, right = new[looked.left], new[looked.right]
+    has_lost = np.zeros(len(old), bool)
+    for rows, others in ((left, right), (right, left)):
+        has_lost[rows[(rows >= 0) & (others < 0)]] = True
+    pairs = _there(looked, new)
+    if not has_lost.any():
+        return pairs
+    pool, rows = state.pool
+    now = np.where(rows >= 0, new[rows], -1)
+    asks = np.append(has_lost, False)[now]  # the last is of those that are gone
+    pool = _there(pool.take(np.flatnonzero(asks[pool.left] | asks[pool.right])), now)
+    apart = measure(embeddings, pool.left, embeddings, pool.right, encoder.energy)
+    again = _there(state.found, new) if state.has_pool else pool.take(slice(0))
+    return RowPairs.concat([pairs, replace(pool, distances=apart), again]).once()
+
+
+def _there(pairs: RowPairs, new: NDArray[np.int64]) -> RowPairs:
+    """Pairs of rows of the earlier run, in rows of now: those of which both are still there."""
+    left, right = new[pairs.left], new[pairs.right]
     there = (left >= 0) & (right >= 0)
-    return RowPairs(left[there], right[there], shared["distance"][there])
+    return RowPairs(left[there], right[there], pairs.distances[there])
 
 
 def _new_rows(state: State, old: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from siamese.distances import Energy, additive, direction, distance
 from siamese.towers import Tower
@@ -90,25 +91,36 @@ def _exact_shares(
 
 
 @torch.inference_mode()
-def word_shares(tower: Tower, texts: pa.Table, energy: Energy) -> WordShares:
-    """What each word of a pair adds to its distance: of an additive tower.
+def word_shares(tower: Tower, texts: pa.Table, energy: Energy) -> list[WordShares]:
+    """What each word of some pairs adds to their distances: of an additive tower.
 
     Args:
-        texts: two records, whose columns :meth:`Schema.select` made text.
+        texts: the two records of one pair after those of another, whose columns :meth:`Schema.select` made text.
     """
     features = tower.featurise(texts)
-    vectors = tower.words(features).cpu().double()
-    counts = np.diff(features.offsets)  # type: ignore[attr-defined]
-    cell = np.repeat(np.arange(len(counts)), counts)
-    side, field = np.divmod(cell, features.n_fields)  # type: ignore[attr-defined]
+    vectors, words = tower.words(features).cpu().double(), tower.spell(texts)
+    n_fields, offsets = features.n_fields, features.offsets  # type: ignore[attr-defined]
+    shares = []
+    for first in range(0, texts.num_rows, 2):
+        cells = offsets[first * n_fields : (first + 2) * n_fields + 1]
+        here = slice(cells[0], cells[-1])
+        side, field = np.divmod(np.repeat(np.arange(2 * n_fields), np.diff(cells)), n_fields)
+        shares.append(_shares_of_words(vectors[here], words[here], side, field, energy))
+    return shares
+
+
+def _shares_of_words(
+    vectors: Tensor, words: list[str], side: NDArray[np.int64], field: NDArray[np.int64], energy: Energy
+) -> WordShares:
+    """Of one pair: its words, each with its vector, the record that holds it (0 or 1), and the field."""
     sides = torch.from_numpy(side)
-    sums = torch.zeros(2, tower.dim, dtype=torch.float64).index_add(0, sides, vectors)
+    sums = torch.zeros(2, vectors.shape[1], dtype=torch.float64).index_add(0, sides, vectors)
     signs = torch.tensor([1.0, -1.0], dtype=torch.float64) / sums.norm(dim=1).clamp(min=LEAST_LENGTH)
     parts = vectors * signs[sides][:, None]
     shares = (parts @ direction(parts.sum(dim=0), energy)).numpy()
 
     places: dict[tuple[int, str], int] = {}
-    number = [places.setdefault(key, len(places)) for key in zip(field.tolist(), tower.spell(texts), strict=True)]
+    number = [places.setdefault(key, len(places)) for key in zip(field.tolist(), words, strict=True)]
     size = len(places)
     return WordShares(
         [word for _, word in places],

@@ -16,6 +16,7 @@ from siamese.explanation import Explanation, FieldPart, Side, Step, WordPart
 from siamese.reasons import CURVE, PRIOR, START, Readings, Source, strongest_first, verified_steps
 from siamese.teaching import points_of
 
+BLOCK_PAIRS = 64  # whose words are in memory together
 WORDS = 6  # of a field that are listed; the others are summed
 LEAST_SHARE = 5e-5  # that is seen in four digits
 LESSONS = 2  # of either label that are shown
@@ -60,9 +61,14 @@ def explain_pairs(
     probability = judged.calibration.probability(judged.scores, imposite_weight)
     totals = additive(distances.astype(np.float64), encoder.energy)
 
+    pairs = texts.take(pa.array(np.column_stack([left, right]).ravel())).combine_chunks()
+    by_word = encoder.tower.additive and words > 0
+    of_words: list[WordShares] = []
+    for start in range(0, pairs.num_rows if by_word else 0, 2 * BLOCK_PAIRS):
+        of_words += word_shares(encoder.tower, pairs.slice(start, 2 * BLOCK_PAIRS), encoder.energy)
+
     def explain(pair: int) -> Explanation:
-        both = texts.take(pa.array([left[pair], right[pair]])).combine_chunks()
-        found = word_shares(encoder.tower, both, encoder.energy) if encoder.tower.additive and words else None
+        both, found = pairs.slice(2 * pair, 2), of_words[pair] if by_word else None
         steps = strongest_first(judged.sources, judged.steps[pair])
         near = encoder.lessons.near(points[pair], coordinates, lessons) if encoder.lessons and lessons else []
         return Explanation(

@@ -6,7 +6,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy.optimize import minimize
+from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, logit
 
 from siamese.evidence import Evidence
@@ -170,12 +170,10 @@ def _fit_beta(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray
 def _fit_isotonic(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Knots: the mean score of each run of pairs with one share of matches, and the log-odds of that share, which a count of a half
     (Jeffreys) keeps finite."""
-    from sklearn.isotonic import isotonic_regression
-
     order = np.argsort(scores, kind="stable")
     values, place, counts = np.unique(scores[order], return_inverse=True, return_counts=True)
     share = np.bincount(place, labels[order]) / counts
-    fitted = isotonic_regression(share, sample_weight=counts, increasing=False)
+    fitted = isotonic_regression(share, weights=counts, increasing=False).x
     run = np.concatenate([[0], np.cumsum(np.diff(fitted) != 0)])
     pairs = np.bincount(run, counts)
     matches = np.bincount(run, share * counts)

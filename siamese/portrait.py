@@ -6,6 +6,7 @@ unseen words there are where nothing has changed (a phone number is nearly alway
 
 import base64
 import zlib
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
@@ -25,6 +26,8 @@ BITS = 18  # of a word's hash
 # What a value may hold, told by the octets of its UTF-8; "signs" are U+0080 to U+00BF, which text that was read in the wrong encoding has
 # in it, and "far" what is beyond the alphabets of Europe and the Near East, U+FFFD for what could not be read among it.
 CLASSES = ("letters", "digits", "spaces", "punctuation", "controls", "signs", "accents", "alphabets", "far")
+
+Hashed = tuple[NDArray[np.int64], NDArray[np.bool_]]
 
 
 class Column(BaseModel):
@@ -48,10 +51,11 @@ class Column(BaseModel):
     unseen: int
 
     @classmethod
-    def of(cls, text: pa.Array, kind: Kind) -> Self:
+    def of(cls, text: pa.Array, kind: Kind, words: Hashed | None = None) -> Self:
+        """``words``: of the text, where they are known."""
         values = text.drop_null()
         lengths = np.searchsorted(LENGTHS, pc.utf8_length(values).to_numpy(), side="right") - 1
-        hashes, is_kept = _words(text, kind)
+        hashes, is_kept = words or hash_field(text, kind)
         seen = np.zeros(2**BITS, bool)
         seen[hashes[is_kept]] = True
         return cls(
@@ -66,7 +70,10 @@ class Column(BaseModel):
 
     def unseen_among(self, text: pa.Array) -> tuple[int, int]:
         """How many words other values of the field have, and how many of them are unseen here."""
-        hashes, _ = _words(text, self.kind)
+        return self.unseen_of(hash_field(text, self.kind)[0])
+
+    def unseen_of(self, hashes: NDArray[np.int64]) -> tuple[int, int]:
+        """The same of words that were hashed."""
         return len(hashes), int((~_unpack(self.words)[hashes]).sum())
 
 
@@ -78,9 +85,17 @@ class Portrait(BaseModel):
     columns: dict[str, Column]
 
     @classmethod
-    def of(cls, texts: pa.Table, schema: Schema) -> Self:
-        """Of records whose columns :meth:`Schema.select` made text; :func:`sample` says which, where there are many."""
-        columns = {field.name: Column.of(texts[field.name].combine_chunks(), field.kind) for field in schema.fields}
+    def of(cls, texts: pa.Table, schema: Schema, words: Mapping[str, Hashed] | None = None) -> Self:
+        """Of records whose columns :meth:`Schema.select` made text; :func:`sample` says which, where there are many.
+
+        Args:
+            words: from :func:`hash_fields`, where they are known.
+        """
+        words = words or hash_fields(texts, schema)
+        columns = {
+            field.name: Column.of(texts[field.name].combine_chunks(), field.kind, words[field.name])
+            for field in schema.fields
+        }
         return cls(records=texts.num_rows, columns=columns)
 
 
@@ -91,7 +106,12 @@ def sample(n: int, seed: int = 0) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(n, RECORDS, replace=False))
 
 
-def _words(text: pa.Array, kind: Kind) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def hash_fields(texts: pa.Table, schema: Schema) -> dict[str, Hashed]:
+    """The words of each field."""
+    return {field.name: hash_field(texts[field.name].combine_chunks(), field.kind) for field in schema.fields}
+
+
+def hash_field(text: pa.Array, kind: Kind) -> Hashed:
     """Hashes of all words, and whether each is of an even row."""
     words = split_words(canonical(text, kind))
     row = np.repeat(np.arange(len(text)), np.diff(words.offsets))

@@ -14,7 +14,7 @@ from pipeline.drifting import Before, Seen, measure_drift
 from pipeline.limits import DriftLimits, Limit
 from pipeline.observed import BIN, BINS, Observed, Part
 from pipeline.synthetic import make_corpus
-from siamese.portrait import CLASSES, RECORDS, Column, Portrait, sample
+from siamese.portrait import CLASSES, RECORDS, Column, Hashed, Portrait, hash_fields, sample
 from siamese.schema import Kind, Schema, as_table
 
 LIMITS = DriftLimits()
@@ -34,7 +34,7 @@ def schema(pool: pd.DataFrame) -> Schema:
     return Schema.infer(as_table(pool))
 
 
-def part(schema: Schema, frame: pd.DataFrame, grouped: int, distances: np.ndarray) -> tuple[Part, pa.Table]:
+def part(schema: Schema, frame: pd.DataFrame, grouped: int, distances: np.ndarray) -> tuple[Part, dict[str, Hashed]]:
     texts = schema.select(as_table(frame))
     bins = np.bincount(np.minimum((distances / BIN).astype(int), BINS - 1), minlength=BINS)
     portrait = Portrait.of(texts, schema)
@@ -46,7 +46,7 @@ def part(schema: Schema, frame: pd.DataFrame, grouped: int, distances: np.ndarra
         distances=bins.tolist(),
         paired=len(frame) // 2,
     )
-    return made, texts
+    return made, hash_fields(texts, schema)
 
 
 def near(random: np.random.Generator, n: int, imposites: float = 0.5) -> np.ndarray:
@@ -159,12 +159,12 @@ def test_distances_that_move_stop_and_growth_does_not() -> None:
     random = np.random.default_rng(0)
     schema = Schema.infer(as_table([{"a": "x y"}, {"a": "z y"}]))
     frame = pd.DataFrame({"a": ["x y", "z"] * 2_000})
-    was, texts = part(schema, frame, 100, near(random, 20_000))
+    was, words = part(schema, frame, 100, near(random, 20_000))
     before = Before(Seen(parts={"all": was}, reach=1.0, figures={}, history=[]), True, True)
 
     def verdict(distances: np.ndarray, records: int, earlier: Before = before) -> dict:
         now = was.model_copy(update={"records": records, "distances": part(schema, frame, 0, distances)[0].distances})
-        drift = measure_drift(Observed({"all": now}, {"all": texts}, 1.0), earlier, None, LIMITS)
+        drift = measure_drift(Observed({"all": now}, {"all": words}, 1.0), earlier, None, LIMITS)
         return next(each for each in drift["measures"] if each["name"] == "distances")
 
     assert verdict(near(random, 20_000) * 0.5, 4_000)["verdict"] == "stop"
@@ -177,22 +177,22 @@ def test_distances_that_move_stop_and_growth_does_not() -> None:
 
 def test_the_training_records_warn_and_stop_only_if_asked(schema: Schema, pool: pd.DataFrame) -> None:
     reference = part(schema, pool.iloc[:2_000], 0, np.zeros(1))[0].portrait
-    one, texts = part(schema, swapped(pool.iloc[2_000:3_000]), 10, np.zeros(1))
-    observed = Observed({"all": one}, {"all": texts}, 1.0)
+    one, words = part(schema, swapped(pool.iloc[2_000:3_000]), 10, np.zeros(1))
+    observed = Observed({"all": one}, {"all": words}, 1.0)
     found = {
         training: measure_drift(observed, None, reference, DriftLimits(training=training))["verdict"]
         for training in ("off", "warn", "stop")
     }
     assert found == {"off": "nothing to compare with", "warn": "warn", "stop": "stop"}
-    quiet, texts = part(schema, pool.iloc[2_000:3_000], 10, np.zeros(1))
-    assert measure_drift(Observed({"all": quiet}, {"all": texts}, 1.0), None, reference, LIMITS)["verdict"] == "quiet"
+    quiet, words = part(schema, pool.iloc[2_000:3_000], 10, np.zeros(1))
+    assert measure_drift(Observed({"all": quiet}, {"all": words}, 1.0), None, reference, LIMITS)["verdict"] == "quiet"
     assert measure_drift(observed, None, None, LIMITS)["verdict"] == "nothing to compare with"
 
 
 def test_an_audit_that_found_less_than_was_expected(schema: Schema, pool: pd.DataFrame) -> None:
-    one, texts = part(schema, pool.iloc[:500], 10, np.zeros(1))
+    one, words = part(schema, pool.iloc[:500], 10, np.zeros(1))
     seen = Seen(parts={"all": one}, reach=1.0, figures={}, history=[])
-    observed = Observed({"all": one}, {"all": texts}, 1.0)
+    observed = Observed({"all": one}, {"all": words}, 1.0)
     for audited, verdict in ((0.94, "quiet"), (0.88, "warn"), (0.7, "stop"), (None, "quiet")):
         drift = measure_drift(observed, Before(seen, True, True, 0.95, audited), None, LIMITS)
         assert drift["verdict"] == verdict

@@ -11,6 +11,7 @@ from pipeline.cells import Cells
 from pipeline.decision import Threshold
 from pipeline.embedding import DIGESTS, Corpus
 from pipeline.rowpairs import RowPairs
+from pipeline.search import Scope, within_scope
 from pipeline.state import STATE, State, keep_state
 from siamese.errors import ArtifactError
 from siamese.folders import read_json, write_json, write_manifest
@@ -63,9 +64,9 @@ class Bench:
         work = self.work(frame)
         stages.read("m", str(self.records), "record_id", work / proposing.LEFT)
         self.said = updating.embed(self.encoder, work, run)
-        updating.plan(self.encoder, work, run)
+        updating.propose(self.encoder, work, run)
         self.said |= updating.search(self.encoder, work, run)
-        proposing.gather(self.encoder, work)
+        updating.gather(self.encoder, work, run)
         self.said |= updating.score(self.encoder, work, run, THRESHOLD)
         return self.kept(work)
 
@@ -152,6 +153,52 @@ def test_in_a_large_corpus_what_buckets_held_goes_on_and_new_rows_miss_nothing(
     assert bench.said["searches_on"] and bench.said["asked_again"] == 0
     for one, other in ((found.left, whole.left), (found.right, whole.right), (found.distances, whole.distances)):
         assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("probes", [0, 1])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_chain_of_updates_of_a_large_corpus_forgets_nothing_that_was_held(
+    tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int, probes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The candidates are those among all that was ever held and is still there."""
+    monkeypatch.setattr(updating, "SEARCHED_ON", 1.0)
+    monkeypatch.setattr(updating, "OUTGROWN", 9.0)
+    random = np.random.default_rng(seed)
+    bench = Bench(tmp_path, encoder, neighbours)
+    frame = corpus(random, 90)
+    run = bench.scratch(frame)
+    vectors, names = named(run / STATE)
+    left, right = np.triu_indices(len(vectors), 1)
+    some = random.random(len(left)) < 0.5
+    pairs = RowPairs(left[some], right[some], encoder.energies(vectors[left[some]], vectors[right[some]]))
+    pairs = pairs.take(pairs.distances <= 0.9 * encoder.margin)
+    scope = Scope(0.25 * encoder.margin, 0.9 * encoder.margin, neighbours)
+    take_for_large(run / STATE, pairs, probes=probes)
+    kept = pairs.take(within_scope(pairs, scope, len(names), both=True))
+    proposing.save_looked_at(run / STATE, kept)
+    np.save(run / STATE / proposing.SCORES / "000000.npy", np.full(len(kept), 7.0))
+    held = {frozenset((names[a], names[b])) for a, b in zip(pairs.left, pairs.right, strict=True)}
+    pools = []
+    for step in range(4):  # from what an earlier version kept, and then from what is handed on
+        frame = changed(random, frame, step)
+        run = bench.update(frame, run)
+        vectors, names = named(run / STATE)
+        found = proposing.found_in(run / STATE / proposing.FOUND)
+        held = {pair for pair in held if pair <= set(names)}  # what comes back was gone
+        held |= {frozenset((names[a], names[b])) for a, b in zip(found.left, found.right, strict=True)}
+        place = {name: row for row, name in enumerate(names)}
+        rows = np.array(sorted(sorted(place[n] for n in pair) for pair in held)).reshape(-1, 2)
+        apart = encoder.energies(vectors[rows[:, 0]], vectors[rows[:, 1]])
+        there = RowPairs(rows[:, 0], rows[:, 1], apart)
+        wanted, looked = there.take(within_scope(there, scope, len(names), both=True)), proposing.looked_at(run / STATE)
+        for one, other in zip(columns(looked), columns(wanted), strict=True):
+            assert np.array_equal(one, other)
+        pools.append((run / STATE / proposing.POOL / "left.npy").stat().st_ino)
+    assert len(set(pools)) == 1  # one file, whatever it is called
+
+
+def columns(pairs: RowPairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return pairs.left, pairs.right, pairs.distances
 
 
 @pytest.mark.parametrize("seed", range(3))

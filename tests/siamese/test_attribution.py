@@ -112,7 +112,8 @@ def test_shares_of_fields_and_words_are_sums_over_their_features(ngram: NgramTow
     difference = sum(parts.values())
     towards = {"euclidean": difference, "cosine": difference / 2, "manhattan": np.sign(difference)}[energy.value]
 
-    found = word_shares(ngram, pair, energy)
+    found, again = word_shares(ngram, pa.concat_tables([pair, pair]), energy)
+    assert again.words == found.words and np.array_equal(again.shares, found.shares)
     assert {(field, word) for field, word in zip(found.fields.tolist(), found.words, strict=True)} == set(parts)
     for field, word, share, left, right in zip(
         found.fields.tolist(), found.words, found.shares, found.on_left, found.on_right, strict=True
