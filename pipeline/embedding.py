@@ -29,6 +29,7 @@ from siamese.verifier import Verifier
 
 IDS, CONTENTS, DIGESTS = "ids.parquet", "contents", "digests.npy"
 MEASURED_PAIRS = 512  # at once: two blocks of embeddings that stay in a core's cache
+TILE_ROWS = 2**15  # that are met in no order: a tile of them stays in a processor's cache
 Side = tuple[NDArray[np.float32], NDArray[np.int64]]  # a shard, and rows in it
 
 
@@ -127,13 +128,14 @@ def near(
 def _by_shard(
     left: Embeddings, left_rows: NDArray[np.int64], right: Embeddings, right_rows: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], Side, Side]]:
-    """Pairs whose rows lie in the same two shards: which they are, in order, and each shard with the rows in it."""
-    number = (left_rows // SHARD_ROWS) * len(right.shards) + right_rows // SHARD_ROWS
-    pairs = len(left.shards) * len(right.shards)
-    order = np.argsort(number.astype(np.min_scalar_type(pairs)), kind="stable")
-    for here in np.split(order, np.cumsum(np.bincount(number, minlength=pairs))):
+    """Pairs whose rows lie in the same two shards, the right ones near each other: which they are, and each shard with the rows in it."""
+    tiles = SHARD_ROWS // TILE_ROWS * len(right.shards)
+    number = (left_rows // SHARD_ROWS) * tiles + right_rows // TILE_ROWS
+    order = np.argsort(number.astype(np.min_scalar_type(len(left.shards) * tiles)), kind="stable")
+    for here in np.split(order, np.cumsum(np.bincount(number))):
         if len(here):
-            one, other = divmod(int(number[here[0]]), len(right.shards))
+            one, tile = divmod(int(number[here[0]]), tiles)
+            other = tile * TILE_ROWS // SHARD_ROWS
             yield (
                 here,
                 (left.shards[one], left_rows[here] % SHARD_ROWS),
