@@ -106,7 +106,7 @@ def _pairs(codes: NDArray[np.uint64], n: int, most: float) -> NDArray[np.uint64]
     """Pairs left * n + right of those that share a bucket, smallest buckets first, as long as they are about ``most``."""
     row_bits = _row_bits(n)
     rows = (np.uint64(1) << row_bits) - np.uint64(1)  # their bits
-    starts = np.flatnonzero(_fresh(codes >> row_bits))
+    starts = _starts(codes, row_bits)
     sizes = np.diff(np.append(starts, len(codes)))
     found, total = [np.empty(0, np.uint64)], 0
     for size in np.flatnonzero(np.bincount(sizes)):
@@ -128,6 +128,15 @@ def _pairs(codes: NDArray[np.uint64], n: int, most: float) -> NDArray[np.uint64]
         if size > SMALLEST and total > most:
             break
         found.append(pairs[fresh])
+    return np.concatenate(found)
+
+
+def _starts(codes: NDArray[np.uint64], row_bits: np.uint64) -> NDArray[np.int64]:
+    """Places of the first code of each key."""
+    found = [np.zeros(min(len(codes), 1), np.int64)]
+    for start in range(0, len(codes) - 1, BLOCK):
+        some = codes[start : start + BLOCK + 1]
+        found.append(start + 1 + np.flatnonzero(some[1:] ^ some[:-1] >= np.uint64(1) << row_bits))
     return np.concatenate(found)
 
 
