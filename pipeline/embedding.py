@@ -141,13 +141,14 @@ def _by_shard(
     left: Embeddings, left_rows: NDArray[np.int64], right: Embeddings, right_rows: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], Side, Side]]:
     """Pairs whose rows lie in the same two shards, the right ones near each other: which they are, and each shard with the rows in it."""
-    tiles = SHARD_ROWS // TILE_ROWS * len(right.shards)
-    number = (left_rows // SHARD_ROWS) * tiles + right_rows // TILE_ROWS
+    of_shard = -(-SHARD_ROWS // TILE_ROWS)
+    tiles = of_shard * len(right.shards)
+    tile = right_rows // SHARD_ROWS * of_shard + right_rows % SHARD_ROWS // TILE_ROWS
+    number = left_rows // SHARD_ROWS * tiles + tile
     order = np.argsort(number.astype(np.min_scalar_type(len(left.shards) * tiles)), kind="stable")
     for here in np.split(order, np.cumsum(np.bincount(number))):
         if len(here):
-            one, tile = divmod(int(number[here[0]]), tiles)
-            other = tile * TILE_ROWS // SHARD_ROWS
+            one, other = divmod(int(number[here[0]]) // of_shard, len(right.shards))
             yield (
                 here,
                 (left.shards[one], left_rows[here] % SHARD_ROWS),
