@@ -19,7 +19,7 @@ from siamese.features import HASH_BITS, feature_of, hash_words
 from siamese.kinds import canonical
 from siamese.profiles import FUZZY_CHARACTERS, ragged_ones, strings, word_fields
 from siamese.text import normalise, split_words
-from siamese.verifier import Verifier, lightgbm
+from siamese.verifier import Verifier, lightgbm, predict
 
 AT_ONCE = 65_536  # pairs
 _ROUNDS = 50
@@ -58,7 +58,7 @@ class Glance:
 
     def log_odds(self, seen: NDArray[np.float32]) -> NDArray[np.float64]:
         """(m,) that the verifier flags the pairs, from :func:`seen_of` them."""
-        return np.asarray(self._booster.predict(seen, raw_score=True)) if len(seen) else np.empty(0)
+        return predict(self._booster, seen) if len(seen) else np.empty(0)
 
     def is_worth(self, seen: NDArray[np.float32]) -> NDArray[np.bool_]:
         """(m,) which pairs to look at."""
