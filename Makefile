@@ -46,7 +46,7 @@ bench-queries: .venv/installed-bench ## one record, a batch and a whole process 
 	$(BIN)/python benchmarks/queries.py --out benchmarks/results
 
 bench-speed: .venv/installed-bench ## speed and scale beside peers, up to a million records: hours
-	$(BIN)/python benchmarks/speed.py peers growth embedding join updates startup --million --out benchmarks/results
+	$(BIN)/python benchmarks/speed.py peers growth embedding join recall updates startup --million --out benchmarks/results
 
 soak: .venv/installed-test ## a scripted week of nightly runs, one drifted, one killed
 	$(BIN)/python benchmarks/soak.py --out benchmarks/results

@@ -1,6 +1,6 @@
 """Speed and scale: peers and us in turn on corpora that are made here from a seed, at matched output, and the parts of it by themselves.
 
-``python benchmarks/speed.py SECTION ...`` with peers, growth, embedding, join, updates, startup, or several of them; each job has a process
+``python benchmarks/speed.py SECTION ...`` with peers, growth, embedding, join, recall, updates, startup, or several; each job has a process
 of its own. Prints Markdown; ``--out FOLDER`` writes it there with all figures as JSON and a plot of seconds against records.
 """
 
@@ -170,6 +170,14 @@ def join(shop: Workshop, asked: argparse.Namespace) -> tuple[list[Row], str]:
     return rows, figures(rows)
 
 
+def recall(shop: Workshop, asked: argparse.Namespace) -> tuple[list[Row], str]:
+    rows = []
+    for corpus in asked.corpora:
+        arguments = {"folder": shop.corpus(corpus, asked.records), "model": shop.model("trained", corpus)}
+        rows.append(say({"corpus": corpus, **run("speed_recall", "measure", 1, **arguments)}))
+    return rows, figures(rows)
+
+
 def updates(shop: Workshop, asked: argparse.Namespace) -> tuple[list[Row], str]:
     rows = on_each_corpus("speed_updates", "trained", shop, asked)
     return rows, figures([{key: value for key, value in row.items() if key != "stages"} for row in rows])
@@ -201,7 +209,9 @@ def table(titles: list[str], lines: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in [titles, ["---"] * len(titles), *lines])
 
 
-SECTIONS: dict[str, Section] = {each.__name__: each for each in (peers, growth, embedding, join, updates, startup)}
+SECTIONS: dict[str, Section] = {
+    each.__name__: each for each in (peers, growth, embedding, join, recall, updates, startup)
+}
 
 
 def main() -> None:

@@ -36,8 +36,7 @@ def pairs_of_block(
         first: of two corpora, the records of the first one, which come first: left counts those, right the others, and no pair is of one.
     """
     n = len(spelled)
-    keys = sum(int(np.count_nonzero(spelled[:, last])) * comb(last, order - 1) for last in range(WORDS))
-    parts = max(-(-keys // AT_ONCE), 1)
+    parts = max(-(-_key_count(spelled, order) // AT_ONCE), 1)
     found = [_pairs(_codes(spelled, order, part, parts), n, PAIRS * order * n / parts) for part in range(parts)]
     codes = np.sort(np.concatenate([np.empty(0, np.uint64), *found]))
     left, right = np.divmod(codes[_fresh(codes)].astype(np.int64), max(n, 1))
@@ -50,7 +49,11 @@ def pairs_of_block(
 def _codes(spelled: NDArray[np.uint32], order: int, part: int, parts: int) -> NDArray[np.uint64]:
     """Sorted keys of one part of the block that several records have, each with a row that has it in its lowest bits."""
     row_bits = _row_bits(len(spelled))
-    found = [np.empty(0, np.uint64)]
+    key_bits = ~((np.uint64(1) << row_bits) - np.uint64(1))
+    keys, filled = (
+        np.empty(_key_count(spelled, order), np.uint64),
+        0,
+    )  # of all parts: what is not filled takes no memory
     for start in range(0, len(spelled), ROWS):
         some = np.ascontiguousarray(spelled[start : start + ROWS].T)
         words = mix(some.astype(np.uint64))
@@ -60,37 +63,50 @@ def _codes(spelled: NDArray[np.uint32], order: int, part: int, parts: int) -> ND
                 has = has[some[ALONE, has] == 0]
             those, rows = [word.take(has) for word in words[: last + 1]], (start + has).astype(np.uint64)
             for places in combinations(range(last), order - 1):
-                codes = those[last].copy()
+                codes = keys[filled : filled + len(has)]
+                codes[:] = those[last]
                 for place in places:
                     codes += those[place]  # in any order
-                codes >>= row_bits
-                codes <<= row_bits
+                codes &= key_bits
                 codes |= rows
                 if parts > 1:
-                    codes = codes[(codes >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32) == part]
-                found.append(codes)
-    ordered = np.concatenate(found)
-    del found
-    ordered.sort()
-    return ordered[_several(ordered, row_bits)]
+                    here = codes[(codes >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32) == part]
+                    codes = keys[filled : filled + len(here)]
+                    codes[:] = here
+                filled += len(codes)
+    keys[:filled].sort()
+    keys.resize(
+        _keep_several(keys[:filled], row_bits), refcheck=False
+    )  # in place: copies of all keys were the peak of a run
+    return keys
 
 
-def _several(ordered: NDArray[np.uint64], row_bits: np.uint64) -> NDArray[np.bool_]:
-    """Which codes have a key that others have too; of equal ones, for a row may have a key twice, the first."""
-    several = np.zeros(len(ordered), bool)
-    for start in range(0, len(ordered) - 1, BLOCK):
-        some = ordered[start : start + BLOCK + 1]
-        alike = some[1:] ^ some[:-1] < np.uint64(1) << row_bits
-        several[start + 1 : start + len(some)] = alike
-        several[start : start + len(some) - 1] |= alike
-    return several & _fresh(ordered)
+def _key_count(spelled: NDArray[np.uint32], order: int) -> int:
+    """Keys in a block, at most."""
+    return sum(int(np.count_nonzero(spelled[:, last])) * comb(last, order - 1) for last in range(WORDS))
+
+
+def _keep_several(ordered: NDArray[np.uint64], row_bits: np.uint64) -> int:
+    """Move to the front the codes with a key that others have too; of equal ones, for a row may have a key twice, the first. How many."""
+    one_key, kept, before = np.uint64(1) << row_bits, 0, ~ordered[:1]
+    for start in range(0, len(ordered), BLOCK):
+        some = np.concatenate([before, ordered[start : start + BLOCK + 1]])
+        apart = some[1:] ^ some[:-1]
+        if len(some) <= BLOCK + 1:
+            apart = np.append(apart, one_key)  # nothing follows
+        codes = some[1 : len(apart)]
+        before = codes[-1:]
+        codes = codes[(apart[:-1] != 0) & (np.minimum(apart[:-1], apart[1:]) < one_key)]
+        ordered[kept : kept + len(codes)] = codes
+        kept += len(codes)
+    return kept
 
 
 def _pairs(codes: NDArray[np.uint64], n: int, most: float) -> NDArray[np.uint64]:
     """Pairs left * n + right of those that share a bucket, smallest buckets first, as long as they are about ``most``."""
     row_bits = _row_bits(n)
     rows = (np.uint64(1) << row_bits) - np.uint64(1)  # their bits
-    starts = np.flatnonzero(_fresh(codes >> row_bits))
+    starts = _starts(codes, row_bits)
     sizes = np.diff(np.append(starts, len(codes)))
     found, total = [np.empty(0, np.uint64)], 0
     for size in np.flatnonzero(np.bincount(sizes)):
@@ -100,7 +116,11 @@ def _pairs(codes: NDArray[np.uint64], n: int, most: float) -> NDArray[np.uint64]
         if size > SMALLEST and len(here) * size * (size - 1) // 2 > AGAIN * most:
             break
         members = [codes.take(here + place) & rows for place in range(size)]
-        pairs = np.concatenate([one * np.uint64(n) + other for one, other in combinations(members, 2)])
+        by_places = np.empty((comb(int(size), 2), len(here)), np.uint64)
+        for pairs, (one, other) in zip(by_places, combinations(members, 2), strict=True):
+            np.multiply(one, np.uint64(n), out=pairs)
+            pairs += other
+        pairs = by_places.ravel()
         pairs.sort()
         fresh = _fresh(pairs)
         once = int((fresh & np.append(fresh[1:], True)).sum())  # pairs that share several keys are hardly strangers
@@ -108,6 +128,15 @@ def _pairs(codes: NDArray[np.uint64], n: int, most: float) -> NDArray[np.uint64]
         if size > SMALLEST and total > most:
             break
         found.append(pairs[fresh])
+    return np.concatenate(found)
+
+
+def _starts(codes: NDArray[np.uint64], row_bits: np.uint64) -> NDArray[np.int64]:
+    """Places of the first code of each key."""
+    found = [np.zeros(min(len(codes), 1), np.int64)]
+    for start in range(0, len(codes) - 1, BLOCK):
+        some = codes[start : start + BLOCK + 1]
+        found.append(start + 1 + np.flatnonzero(some[1:] ^ some[:-1] >= np.uint64(1) << row_bits))
     return np.concatenate(found)
 
 

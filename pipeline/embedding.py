@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,8 @@ from siamese.verifier import Verifier
 
 IDS, CONTENTS, DIGESTS = "ids.parquet", "contents", "digests.npy"
 MEASURED_PAIRS = 512  # at once: two blocks of embeddings that stay in a core's cache
+TILE_ROWS = 2**15  # that are met in no order: a tile of them stays in a processor's cache
+_MAPPED: WeakValueDictionary[tuple[Path, int, int], NDArray[np.float32]] = WeakValueDictionary()
 Side = tuple[NDArray[np.float32], NDArray[np.int64]]  # a shard, and rows in it
 
 
@@ -60,7 +63,7 @@ class Embeddings:
 
     @classmethod
     def open(cls, folder: Path, dim: int) -> "Embeddings":
-        shards = tuple(np.load(path, mmap_mode="c") for path in sorted(folder.glob("*.npy")))
+        shards = tuple(_mapped(path) for path in sorted(folder.glob("*.npy")))
         if any(shard.shape[1] != dim for shard in shards):
             raise ArtifactError(
                 f"the embeddings in '{folder}' have {shards[0].shape[1]} dimensions, the model {dim}: make the index again"
@@ -86,6 +89,16 @@ class Embeddings:
         for number, shard in enumerate(self.shards):
             for start in range(0, len(shard), size):
                 yield number * SHARD_ROWS + start, np.ascontiguousarray(shard[start : start + size])
+
+
+def _mapped(path: Path) -> NDArray[np.float32]:
+    """A shard; mapped once for all that use it at a time, for every map of a file counts anew as memory, and is read in page by page."""
+    status = path.stat()
+    key = path.absolute(), status.st_ino, status.st_mtime_ns
+    shard = _MAPPED.get(key)
+    if shard is None:
+        shard = _MAPPED[key] = np.load(path, mmap_mode="c")
+    return shard
 
 
 def measure(
@@ -127,13 +140,15 @@ def near(
 def _by_shard(
     left: Embeddings, left_rows: NDArray[np.int64], right: Embeddings, right_rows: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], Side, Side]]:
-    """Pairs whose rows lie in the same two shards: which they are, in order, and each shard with the rows in it."""
-    number = (left_rows // SHARD_ROWS) * len(right.shards) + right_rows // SHARD_ROWS
-    pairs = len(left.shards) * len(right.shards)
-    order = np.argsort(number.astype(np.min_scalar_type(pairs)), kind="stable")
-    for here in np.split(order, np.cumsum(np.bincount(number, minlength=pairs))):
+    """Pairs whose rows lie in the same two shards, the right ones near each other: which they are, and each shard with the rows in it."""
+    of_shard = -(-SHARD_ROWS // TILE_ROWS)
+    tiles = of_shard * len(right.shards)
+    tile = right_rows // SHARD_ROWS * of_shard + right_rows % SHARD_ROWS // TILE_ROWS
+    number = left_rows // SHARD_ROWS * tiles + tile
+    order = np.argsort(number.astype(np.min_scalar_type(len(left.shards) * tiles)), kind="stable")
+    for here in np.split(order, np.cumsum(np.bincount(number))):
         if len(here):
-            one, other = divmod(int(number[here[0]]), len(right.shards))
+            one, other = divmod(int(number[here[0]]) // of_shard, len(right.shards))
             yield (
                 here,
                 (left.shards[one], left_rows[here] % SHARD_ROWS),

@@ -18,6 +18,7 @@ from siamese.features import take_ragged
 from siamese.profiles import Profiles, amount_fields, word_fields
 from siamese.schema import Kind, Schema
 
+_jaro_winkler = JaroWinkler.normalized_similarity
 ODD_WORDS = 3  # words of a record that the other lacks, the rarest of them, which are compared letter by letter
 
 OVERLAP = ("shared", "jaccard", "contained", "only_min", "only_max", "rarest_shared")
@@ -119,7 +120,7 @@ class Comparison:
 
     def _fields(self, joined_left: NDArray, joined_right: NDArray) -> list[NDArray]:
         """The features of FIELD, (m * F,) each."""
-        p, fields = self.profiles, np.arange(self.n_fields)
+        p = self.profiles
         left, right, both = p.cells[self.left_cells], p.cells[self.right_cells], self.shared_cells
         said = p.cells @ p.weights
         said_left, said_right, said_both = said[self.left_cells], said[self.right_cells], both @ p.weights
@@ -129,15 +130,13 @@ class Comparison:
             jaccard = said_both / (said_left + said_right - said_both)
             contained = said_both / np.minimum(said_left, said_right)
             length_ratio = np.minimum(count_left, count_right) / np.maximum(count_left, count_right)
-        text_left = np.stack([p.texts[field][self.left] for field in fields], axis=1).ravel()
-        text_right = np.stack([p.texts[field][self.right] for field in fields], axis=1).ravel()
-        columns = [
-            jaccard,
-            contained,
-            length_ratio,
-            _alike(fuzz.ratio, text_left, text_right),
-            _alike(JaroWinkler.normalized_similarity, text_left, text_right),
-        ]
+        ratio, jaro_winkler = np.full((2, len(self.left), self.n_fields), np.nan, np.float32)
+        for field, texts in enumerate(p.texts):
+            here = np.flatnonzero(~nothing[field :: self.n_fields])
+            one, other = texts[self.left[here]], texts[self.right[here]]
+            ratio[here, field] = alike(fuzz.ratio, one, other, 100)
+            jaro_winkler[here, field] = alike(_jaro_winkler, one, other)
+        columns = [jaccard, contained, length_ratio, ratio.ravel(), jaro_winkler.ravel()]
         again = np.repeat(np.arange(len(self.left)), self.n_fields)
         odd = _odd_words(p, left - both, right - both, joined_left[again], joined_right[again])
         return [*(np.where(nothing, np.nan, column) for column in columns), *odd]
@@ -214,9 +213,9 @@ def _best_alike(left_side: tuple[NDArray, NDArray], right_side: tuple[NDArray, N
     right_offsets = np.concatenate(([0], np.cumsum(right_counts)))
     b, partners = take_ragged(np.arange(len(right)), right_offsets, left_rows)
     a = np.repeat(np.arange(len(left)), np.diff(partners))
-    alike = _alike(JaroWinkler.normalized_similarity, left[a], right[b])
+    likeness = alike(_jaro_winkler, left[a], right[b])
     order = np.argsort(b, kind="stable")
-    best_left, best_right = _maxima(alike, a, len(left)), _maxima(alike[order], b[order], len(right))
+    best_left, best_right = _maxima(likeness, a, len(left)), _maxima(likeness[order], b[order], len(right))
     both = (np.bincount(left_rows, minlength=m) > 0) & (right_counts > 0)
     best = np.where(both, _maxima(best_left, left_rows, m), np.nan)
     worst = 1 - np.maximum(_maxima(1 - best_left, left_rows, m), _maxima(1 - best_right, right_rows, m))
@@ -234,11 +233,16 @@ def _first_few(words: NDArray, rows: NDArray) -> tuple[NDArray, NDArray]:
     return words[kept], rows[kept]
 
 
-def _alike(scorer: Callable[..., float], left: NDArray, right: NDArray) -> NDArray[np.float32]:
-    """(n,) similarity of strings, the same in both orders (Jaro's greedy matching alone is not)."""
-    swap = left > right
-    first, second = np.where(swap, right, left), np.where(swap, left, right)
-    return process.cpdist(first, second, scorer=scorer, dtype=np.float32)
+def alike(scorer: Callable[..., float], left: NDArray, right: NDArray, same: float = 1) -> NDArray[np.float32]:
+    """(n,) similarity of strings, ``same`` of equal ones; the same in both orders (Jaro's greedy matching alone is not)."""
+    found = np.full(len(left), same, np.float32)
+    differ = np.flatnonzero(left != right)
+    left, right = left[differ], right[differ]
+    if scorer is not fuzz.ratio:
+        swap = left > right
+        left, right = np.where(swap, right, left), np.where(swap, left, right)
+    found[differ] = process.cpdist(left, right, scorer=scorer, dtype=np.float32)
+    return found
 
 
 def _contained(words: NDArray, texts: NDArray) -> NDArray[np.bool_]:

@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from rapidfuzz import fuzz, process
+from rapidfuzz import fuzz
 
+from siamese.comparison import alike
 from siamese.features import HASH_BITS, feature_of, hash_words
 from siamese.kinds import canonical
-from siamese.profiles import FUZZY_CHARACTERS, ones, word_fields
+from siamese.profiles import FUZZY_CHARACTERS, ragged_ones, strings, word_fields
 from siamese.text import normalise, split_words
-from siamese.verifier import Verifier, lightgbm
+from siamese.verifier import Verifier, lightgbm, predict
 
 AT_ONCE = 65_536  # pairs
 _ROUNDS = 50
@@ -57,7 +58,7 @@ class Glance:
 
     def log_odds(self, seen: NDArray[np.float32]) -> NDArray[np.float64]:
         """(m,) that the verifier flags the pairs, from :func:`seen_of` them."""
-        return np.asarray(self._booster.predict(seen, raw_score=True)) if len(seen) else np.empty(0)
+        return predict(self._booster, seen) if len(seen) else np.empty(0)
 
     def is_worth(self, seen: NDArray[np.float32]) -> NDArray[np.bool_]:
         """(m,) which pairs to look at."""
@@ -80,19 +81,17 @@ def seen_of(
     """
     fields = word_fields(verifier.schema)
     columns = [texts[field.name].combine_chunks() for field in fields]
-    words = [split_words(canonical(column, field.kind)) for column, field in zip(columns, fields, strict=True)]
-    counts = [np.diff(each.offsets) for each in words]
-    rows = [np.repeat(np.arange(texts.num_rows) * len(fields) + number, each) for number, each in enumerate(counts)]
-    nothing = [np.empty(0, np.int64)]  # of a schema without words
-    features = np.concatenate([feature_of(hash_words(each)) for each in words] or nothing)
-    cells = ones(np.concatenate(rows or nothing), features, (texts.num_rows * len(fields), 2**HASH_BITS))
+    words = split_words(*(canonical(column, field.kind) for column, field in zip(columns, fields, strict=True)))
+    cells = ragged_ones(feature_of(hash_words(words)), words.offsets, 2**HASH_BITS)
+    has = (np.diff(words.offsets) > 0).reshape(texts.num_rows, len(fields))
     seen = np.empty((len(left), 2 + len(fields)), np.float32)
     seen[:, 0] = margin_distances
     for start in range(0, len(left), AT_ONCE):
         here = slice(start, start + AT_ONCE)
         seen[here, 1] = verifier.words.said(cells, np.arange(2**HASH_BITS), left[here], right[here])
-    for number, (column, count) in enumerate(zip(columns, counts, strict=True)):
-        spelled = np.array(pc.utf8_slice_codeunits(pc.fill_null(normalise(column), ""), 0, FUZZY_CHARACTERS), object)
-        alike = process.cpdist(spelled[left], spelled[right], scorer=fuzz.ratio, dtype=np.float32)
-        seen[:, 2 + number] = np.where((count[left] > 0) & (count[right] > 0), alike, np.nan)
+    seen[:, 2:] = np.nan
+    for number, column in enumerate(columns):
+        spelled = strings(pc.utf8_slice_codeunits(pc.fill_null(normalise(column), ""), 0, FUZZY_CHARACTERS))
+        both = np.flatnonzero(has[left, number] & has[right, number])
+        seen[both, 2 + number] = alike(fuzz.ratio, spelled[left[both]], spelled[right[both]], 100)
     return seen

@@ -32,9 +32,16 @@ class Words:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def spelled(self) -> list[str]:
-        """The words as strings, in order."""
-        return self.chars.astype("<u4").tobytes().decode("utf-32-le").split()
+    def spelled(self, chosen: np.ndarray | None = None) -> list[str]:
+        """The words, or those chosen, as strings, in order."""
+        chars = self.chars
+        if chosen is not None:
+            lengths = self.ends[chosen] - self.starts[chosen] + 1  # with the space after it
+            ends = np.cumsum(lengths)
+            chars = chars[
+                np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.starts[chosen] + lengths - ends, lengths)
+            ]
+        return chars.astype("<u4").tobytes().decode("utf-32-le").split()
 
 
 def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -71,8 +78,10 @@ def split_words(*columns: pa.Array) -> Words:
     """Cut normalised text into words: runs of letters, digits and the marks that belong to them.
 
     Args:
-        columns: one or more of (n,) large_string; null reads as no words.
+        columns: (n,) large_string each; null reads as no words.
     """
+    if not columns:
+        return Words(np.full(1, SPACE, np.uint8), *(np.empty(0, np.int64),) * 2, np.zeros(1, np.int64))
     chars, offsets = _laid_out(columns)
     if len(chars) and chars.max() > 0x7F:
         chars, offsets = _code_points(chars, offsets)

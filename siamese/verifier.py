@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
@@ -318,7 +319,12 @@ def _grow(
 
 def _log_odds(boosters: tuple[Any, ...], linear: Linear, features: NDArray[np.float32]) -> NDArray[np.float64]:
     """(3, m) by each judge."""
-    return np.stack([*(each.predict(features, raw_score=True) for each in boosters), linear.log_odds(features)])
+    return np.stack([*(predict(each, features) for each in boosters), linear.log_odds(features)])
+
+
+def predict(booster: Any, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(m,) log-odds by trees, on as many threads as torch has: LightGBM's own would get in the way of blocks that are done side by side."""
+    return np.asarray(booster.predict(features, raw_score=True, num_threads=torch.get_num_threads()))
 
 
 def lightgbm() -> Any:

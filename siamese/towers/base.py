@@ -97,7 +97,7 @@ class Tower(nn.Module, ABC):
         batches = [features] if n <= batch_size else (features.take(span) for span in spans)
         embedded = [self(batch).cpu() for batch in batches]
         self.train(was_training)
-        return torch.cat(embedded)
+        return embedded[0] if len(embedded) == 1 else torch.cat(embedded)
 
     def encode(self, records: pa.Table) -> Tensor:
         """(n, dim) embeddings, on the CPU, of records whose columns :meth:`Schema.select` made text."""
