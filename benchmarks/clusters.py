@@ -196,9 +196,9 @@ def drawn(kind: str, random: np.random.Generator) -> tuple[int, np.ndarray, np.n
 def speed() -> str:
     """Seconds to part drawn pairs, and to find the path of every row to the first of its cluster."""
     from pipeline.bonds import Bonds
-    from pipeline.components import components
     from pipeline.linkage import split_loose
     from pipeline.paths import Paths
+    from siamese.components import components
 
     titles = ["drawn pairs", "rows", "pairs", "components", "largest", "clusters", "parting, s", "paths, s"]
     lines = [titles, ["---"] * len(titles)]

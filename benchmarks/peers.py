@@ -25,9 +25,9 @@ from splink_recipes import MACRO, RECIPES, Recipe
 from whole_tables import DATA, halves
 
 from pipeline.assignment import one_to_one
-from pipeline.components import components
 from pipeline.evaluation import cluster_scores
 from pipeline.matching import RowPairs
+from siamese.components import components
 
 SEED = 0
 SAMPLED = 1e7  # random pairs for u: all of these halves

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from pipeline.components import components
 from pipeline.rowpairs import RowPairs
 from siamese.calibration import Calibration
+from siamese.components import components
 
 
 def expected_right(calibration: Calibration, scores: NDArray[np.float64]) -> NDArray[np.float64]:

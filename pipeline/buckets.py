@@ -50,10 +50,7 @@ def _codes(spelled: NDArray[np.uint32], order: int, part: int, parts: int) -> ND
     """Sorted keys of one part of the block that several records have, each with a row that has it in its lowest bits."""
     row_bits = _row_bits(len(spelled))
     key_bits = ~((np.uint64(1) << row_bits) - np.uint64(1))
-    keys, filled = (
-        np.empty(_key_count(spelled, order), np.uint64),
-        0,
-    )  # of all parts: what is not filled takes no memory
+    keys, filled = np.empty(_key_count(spelled, order), np.uint64), 0  # what is not filled takes no memory
     for start in range(0, len(spelled), ROWS):
         some = np.ascontiguousarray(spelled[start : start + ROWS].T)
         words = mix(some.astype(np.uint64))
@@ -75,9 +72,8 @@ def _codes(spelled: NDArray[np.uint32], order: int, part: int, parts: int) -> ND
                     codes[:] = here
                 filled += len(codes)
     keys[:filled].sort()
-    keys.resize(
-        _keep_several(keys[:filled], row_bits), refcheck=False
-    )  # in place: copies of all keys were the peak of a run
+    kept = _keep_several(keys[:filled], row_bits)
+    keys.resize(kept, refcheck=False)  # in place: copies of all keys were the peak of a run
     return keys
 
 

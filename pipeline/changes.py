@@ -12,8 +12,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.components import components
 from pipeline.partitions import ABSENT, Partitions
+from siamese.components import components
 
 
 class Fate(StrEnum):

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from pipeline.bonds import Bonds
-from pipeline.components import components
+from siamese.components import components
 
 LAID_OUT = range(65, 8_001)  # rows of a component whose pairs are laid out at once, 256 MB at most
 

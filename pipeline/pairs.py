@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
-from pipeline.components import components
 from pipeline.records import as_ids, read_table
+from siamese.components import components
 from siamese.errors import DataError
 from siamese.pairs import Pairs
 

@@ -22,7 +22,6 @@ from pipeline.bonds import Bonds
 from pipeline.candidates import Candidates
 from pipeline.certificate import Certificate
 from pipeline.clustering import cluster_records
-from pipeline.components import components
 from pipeline.decision import Threshold
 from pipeline.embedding import read_corpus
 from pipeline.evaluation import evaluate_run, where_lost
@@ -41,6 +40,7 @@ from pipeline.runfiles import CLUSTERS
 from pipeline.survivorship import write_golden
 from pipeline.tables import DISTINCT
 from pipeline.thresholds import Truth, write_thresholds
+from siamese.components import components
 from siamese.encoder import SiameseEncoder
 from siamese.errors import SiameseError
 from siamese.folders import (

@@ -118,7 +118,7 @@ class State:
     @property
     def found(self) -> RowPairs:
         """What each row found, in no order."""
-        return self._pairs(proposing.FOUND)
+        return proposing.found_in(self.folder / proposing.FOUND)
 
     @property
     def pool(self) -> tuple[RowPairs, NDArray[np.int64]]:
@@ -126,7 +126,7 @@ class State:
         names, -1 where that is gone."""
         here = np.arange(len(self.corpus.embeddings))
         if not self.has_pool:  # of a run that was made before there was one
-            return RowPairs.concat([self._pairs(name) for name in (proposing.SHARED, proposing.FOUND)]).once(), here
+            return proposing.found_in(self.folder / proposing.SHARED, self.folder / proposing.FOUND).once(), here
         columns = (np.load(self.folder / proposing.POOL / f"{name}.npy", mmap_mode="r") for name in proposing.COLUMNS)
         rows = self.folder / POOL_ROWS
         return RowPairs(*columns), np.load(rows) if rows.is_file() else here
@@ -134,9 +134,6 @@ class State:
     @property
     def has_pool(self) -> bool:
         return (self.folder / proposing.POOL).is_dir()
-
-    def _pairs(self, name: str) -> RowPairs:
-        return proposing.found_in(self.folder / name)
 
     @property
     def scored(self) -> tuple[RowPairs, NDArray[np.float64]]:

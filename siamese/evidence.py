@@ -7,9 +7,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, field_serializer, field_validator
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from siamese.components import components
 from siamese.measures import Curve
 
 
@@ -129,7 +128,5 @@ def independent_number(left: NDArray[np.int64], right: NDArray[np.int64]) -> flo
     if n == 0:
         return 0.0
     distinct, record = np.unique(np.concatenate([left, right]), return_inverse=True)
-    graph = coo_array((np.ones(n, np.int8), (record[:n], record[n:])), shape=(len(distinct), len(distinct)))
-    group = connected_components(graph, directed=False)[1]
-    sizes = np.bincount(group[record[:n]])
+    sizes = np.bincount(components(record[:n], record[n:], len(distinct))[record[:n]])
     return float(n**2 / (sizes**2).sum())

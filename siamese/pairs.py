@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+
+from siamese.components import components
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class Pairs:
         records, whose pairs grow with the product of their numbers, drown the others. Entities are records tied by genuine pairs."""
         n = int(max(self.left.max(initial=-1), self.right.max(initial=-1))) + 1
         tied = self.is_match == 1
-        ties = coo_array((np.ones(int(tied.sum()), np.int8), (self.left[tied], self.right[tied])), shape=(n, n))
-        entity = connected_components(ties, directed=False)[1].astype(np.int64)
+        entity = components(self.left[tied], self.right[tied], n)
         met = np.stack([self.left * n + entity[self.right], self.right * n + entity[self.left]])
         _, place, times = np.unique(2 * met + tied, return_inverse=True, return_counts=True)
         return 1 / np.sqrt(times[place.reshape(met.shape)].prod(axis=0))

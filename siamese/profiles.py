@@ -202,9 +202,8 @@ def strings(texts: pa.Array) -> NDArray[np.object_]:
 
 def _amounts(texts: pa.Table, field: Field) -> NDArray[np.float64]:
     parse = parse_date if field.kind is Kind.DATE else parse_number
-    coded = _column(
-        texts, field.name
-    ).dictionary_encode()  # regular expressions are slow: each distinct value is parsed once
+    # Regular expressions are slow: each distinct value is parsed once.
+    coded = _column(texts, field.name).dictionary_encode()
     return parse(coded.dictionary).take(coded.indices).to_numpy(zero_copy_only=False).astype(np.float64)
 
 

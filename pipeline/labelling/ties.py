@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.components import components
 from pipeline.labelling.answers import Answer
+from siamese.components import components
 
 BY_RULE = "rule"  # who answered, where nobody did
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from pipeline import linkage
 from pipeline.bonds import Bonds
-from pipeline.components import components
 from pipeline.linkage import split_loose
+from siamese.components import components
 
 
 def groups(labels: np.ndarray) -> set[frozenset[int]]:

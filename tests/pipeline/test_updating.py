@@ -126,6 +126,15 @@ def test_a_chain_of_updates_is_a_run_from_scratch_each_time(
         same(run, bench.scratch(frame))
 
 
+def begun(
+    tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int
+) -> tuple[np.random.Generator, Bench, pd.DataFrame, Path]:
+    """A corpus and its run from scratch."""
+    random, bench = np.random.default_rng(seed), Bench(tmp_path, encoder, neighbours)
+    frame = corpus(random, 90)
+    return random, bench, frame, bench.scratch(frame)
+
+
 def take_for_large(state: Path, held: RowPairs, **plan: int) -> None:
     """Make a state that of a corpus of several cells, whose buckets held some pairs and whose cells none."""
     write_json(state / proposing.PLAN, {**read_json(state / proposing.PLAN), "cells": 2, **plan})
@@ -139,10 +148,7 @@ def test_in_a_large_corpus_what_buckets_held_goes_on_and_new_rows_miss_nothing(
 ) -> None:
     """Where buckets held every pair, the candidates are those of all compared with all."""
     monkeypatch.setattr(updating, "SEARCHED_ON", 1.0)
-    random = np.random.default_rng(seed)
-    bench = Bench(tmp_path, encoder, neighbours)
-    frame = corpus(random, 90)
-    run = bench.scratch(frame)
+    random, bench, frame, run = begun(tmp_path, encoder, neighbours, seed)
     state = run / STATE
     vectors = Corpus.open(state / proposing.LEFT, encoder.dim).embeddings.shards[0]
     left, right = np.triu_indices(len(vectors), 1)
@@ -163,10 +169,7 @@ def test_a_chain_of_updates_of_a_large_corpus_forgets_nothing_that_was_held(
     """The candidates are those among all that was ever held and is still there."""
     monkeypatch.setattr(updating, "SEARCHED_ON", 1.0)
     monkeypatch.setattr(updating, "OUTGROWN", 9.0)
-    random = np.random.default_rng(seed)
-    bench = Bench(tmp_path, encoder, neighbours)
-    frame = corpus(random, 90)
-    run = bench.scratch(frame)
+    random, bench, frame, run = begun(tmp_path, encoder, neighbours, seed)
     vectors, names = named(run / STATE)
     left, right = np.triu_indices(len(vectors), 1)
     some = random.random(len(left)) < 0.5
@@ -206,10 +209,7 @@ def test_where_buckets_were_enough_the_nearest_of_new_rows_come_to_what_was_held
     tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(updating, "SEARCHED_ON", 1.0)
-    random = np.random.default_rng(seed)
-    bench = Bench(tmp_path, encoder, neighbours)
-    frame = corpus(random, 90)
-    run = bench.scratch(frame)
+    random, bench, frame, run = begun(tmp_path, encoder, neighbours, seed)
     state = run / STATE
     take_for_large(state, proposing.looked_at(state), probes=0)
     held = named_pairs(state)
