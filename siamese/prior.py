@@ -18,6 +18,7 @@ from siamese.logodds import LogOdds
 
 LEAST_CANDIDATES = 100  # fewer say too little of their share of matches: then that of the evidence stays
 DRAWS = 100  # bootstrap draws for the bound
+USUAL = 2.0  # standard deviation of the log weight before a run is seen: matches seven times as rare as among labels surprise nobody
 BINS = 1024  # of the candidates' scores: their number does not matter to the cost
 
 
@@ -27,9 +28,10 @@ class Prior:
 
     Attributes:
         share: estimated there; among the evidence it is ``evidence_share``.
-        imposite_weight: ratio of the odds of an imposite there and among the evidence, and never below 1: candidates cleaner than the
-            evidence are not taken on trust, for a model surer of them than it was of the evidence looks the same.
-        at_most: upper confidence bound of ``imposite_weight``.
+        imposite_weight: ratio of the odds of an imposite there and among the evidence, as far as it is sure: its logarithm is drawn
+            towards 0 by its own variance (the posterior mean under a normal prior). Never below 1: candidates cleaner than the evidence
+            are not taken on trust, for a model surer of them than it was of the evidence looks the same.
+        at_most: upper confidence bound of the ratio, which nothing draws.
         candidates: how many the estimate rests on; 0 where it is none.
     """
 
@@ -90,7 +92,9 @@ def estimate_prior(
             found = _match_share(odds(centres), random.multinomial(counts.sum(), counts / counts.sum()), some)
             drawn.append(math.log(_odds_ratio(some, found)))
     spread = float(np.quantile(drawn, confidence)) - float(np.median(drawn)) if drawn else 0.0
-    return Prior(share, evidence_share, max(1.0, weight), max(1.0, weight * math.exp(spread)), int(counts.sum()))
+    sure = USUAL**2 / (USUAL**2 + float(np.var(drawn))) if drawn else 1.0
+    at_most = max(1.0, weight * math.exp(spread))
+    return Prior(share, evidence_share, max(1.0, weight**sure), at_most, int(counts.sum()))
 
 
 def _match_share(log_odds: NDArray[np.float64], counts: NDArray[np.int64], evidence_share: float) -> float:

@@ -127,6 +127,21 @@ def test_the_share_of_matches_is_found_from_scores_alone() -> None:
             assert found.sum() == pytest.approx(labels.sum(), rel=0.15)
 
 
+def test_a_share_guessed_from_thin_evidence_is_drawn_to_what_is_usual() -> None:
+    random, here = np.random.default_rng(6), 0.3
+    drawn, plain = [], []
+    for number in range(40):
+        calibration = Calibration.fit(*draw(30, random, 0.5))
+        prior = estimate_prior(calibration, Histogram.of(draw(1000, random, here)[0]), np.inf, 0.95, seed=number)
+        odds = prior.evidence_share / (1 - prior.evidence_share) * (1 - prior.share) / prior.share
+        right = np.log(prior.evidence_share / (1 - prior.evidence_share) * (1 - here) / here)
+        drawn.append((np.log(prior.imposite_weight) - right) ** 2)
+        plain.append((np.log(max(1, odds)) - right) ** 2)
+        assert prior.at_most >= max(1, odds) >= prior.imposite_weight
+    assert np.mean(drawn) < np.mean(plain)
+    assert np.max(drawn) < np.max(plain) / 2
+
+
 def test_few_candidates_leave_the_share_as_it_was() -> None:
     calibration = Calibration.fit(*draw(400, np.random.default_rng(5)))
     prior = estimate_prior(calibration, Histogram.of(np.linspace(-3, 3, 20)), np.inf, 0.95)
