@@ -11,7 +11,7 @@ import pyarrow as pa
 from pipeline.contents import content_keys
 from pipeline.pairs import LabelledPairs, entities_of
 from pipeline.records import Records
-from pipeline.training_set import entities_to_mine, read_training_set, side_marks
+from pipeline.training_set import BETWEEN, entities_to_mine, read_training_set, side_marks
 from siamese.calibration import LEAST_PAIRS, Calibration, pool_evidence
 from siamese.comparison import Comparison
 from siamese.crossfit import CrossFitted, Folds, cross_fit, deal_folds
@@ -58,9 +58,9 @@ def fit_encoder(
     """
     config = config or TrainingConfig()
     data = read_training_set(records, labelled, seed=config.seed, hold_out=config.hold_out, strict=strict)
-    train, valid = data.of("train"), data.of("valid")
+    train, valid, between = data.of("train"), data.of("valid"), data.of(BETWEEN)
     _check_classes("valid", valid, labelled, config)
-    unseen = np.setdiff1d(data.of("test", clean=False).rows(), (train + valid).rows())
+    unseen = np.setdiff1d(data.of("test", clean=False).rows(), (train + valid + between).rows())
     known = data.records.take(pa.array(np.setdiff1d(np.arange(data.records.num_rows), unseen)))
     schema = Schema.infer(known, exclude=[records.id_column], kinds=kinds)
     schema = schema.without(side_marks(data.records, schema, train, kinds or {}))
@@ -72,9 +72,10 @@ def fit_encoder(
     if config.negatives == "mined":
         entities, mined_valid = entities_to_mine(data, train, valid)
     # From here on only the records that training and calibration look at.
-    rows = np.unique(np.concatenate([(train + valid).rows(), mined_valid, *([entities.rows] if entities else [])]))
+    labelled_rows = (train + valid + between).rows()
+    rows = np.unique(np.concatenate([labelled_rows, mined_valid, *([entities.rows] if entities else [])]))
     texts = schema.select(data.records.take(pa.array(rows)))
-    train, valid = train.renumber(rows), valid.renumber(rows)
+    train, valid, between = (some.renumber(rows) for some in (train, valid, between))
     if entities:
         entities, mined_valid = entities.renumber(rows), np.searchsorted(rows, mined_valid)
     features = network.featurise(texts)
@@ -87,11 +88,13 @@ def fit_encoder(
 
     choosing = with_mined_valid()
     untrained = average_precision(pair_distances(network.embed(features), choosing, config.energy), choosing.is_match)
-    apart = entities is not None or 2 * len(np.intersect1d(train.rows(), valid.rows())) < len(valid.rows())
+    # One draw of pairs, parted here by entity; else what the user's own parts have in common.
+    one_draw = data.part is not None
+    apart = one_draw or entities is not None or 2 * len(np.intersect1d(train.rows(), valid.rows())) < len(valid.rows())
     # Where the mean of the folds' towers is the tower, no pair need be kept from all of them: each is judged by one that it did not teach.
     learned, miners = train, entities
     if network.averages:
-        learned = train + valid
+        learned = train + valid + between
         miners = entities and replace(entities, rows=np.union1d(entities.rows, mined_valid))
     folds = _folds(texts, learned, apart, miners, config, network)
     if folds is None:
@@ -100,7 +103,7 @@ def fit_encoder(
     crossed = _train(network, features, learned, choosing, folds, config, miners, on_epoch)
 
     pairs, distances, fold_of, places = crossed.pairs, crossed.distances, crossed.folds, crossed.places
-    like_valid = (places >= len(train)) | (entities is not None)
+    like_valid = (places >= len(train)) | (entities is not None) | (one_draw and network.averages)
     if learned is train:
         held_out = with_mined_valid()
         pairs = pairs + held_out
@@ -112,7 +115,7 @@ def fit_encoder(
     margin_distances = distances.astype(np.float64) / crossed.margin
     # Pairs drawn to be judged teach, but they are no sample of what a run proposes: probabilities are learned from them only where there
     # is nothing else. Then from all: they were chosen by what the records say, so among pairs of a like score the share of matches holds.
-    is_chosen = np.append(data.is_chosen_of("train"), data.is_chosen_of("valid"))
+    is_chosen = np.concatenate([data.is_chosen_of(split) for split in ("train", "valid", BETWEEN)])
     is_plain = np.flatnonzero((places < 0) | ~is_chosen[places])
     are_chosen = len(np.unique(pairs.is_match[is_plain])) < 2
     if are_chosen:

@@ -162,8 +162,8 @@ def entities_of(matches: Pairs, n_records: int) -> NDArray[np.int64]:
 def split_by_entity(pairs: Pairs, n_records: int, seed: int) -> NDArray[np.str_]:
     """The part of each record, whole entities in one part, so that nothing of a valid or test entity is seen in training.
 
-    Pairs between two parts have to be dropped. Entities are therefore ordered so that those tied by imposite pairs lie near each
-    other (reverse Cuthill-McKee on the graph of entities), and the order is cut into runs, each given to a part at random.
+    Pairs of a test record with another part's have to be dropped. Entities are therefore ordered so that those tied by imposite pairs
+    lie near each other (reverse Cuthill-McKee on the graph of entities), and the order is cut into runs, each given to a part at random.
 
     Returns:
         (n_records,) of "train", "valid" and "test".

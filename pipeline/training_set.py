@@ -22,6 +22,7 @@ from siamese.training import Entities
 
 CORPUS_SAMPLE = 100_000  # records in no pair that are read for what words are rare; more change nothing that shows
 MARKED_MATCHES = 10  # genuine pairs, at least, before a column is left out for what they show
+BETWEEN = "train and valid"  # the split of an imposite pair of a train and a valid record
 
 log = logging.getLogger("siamese")
 
@@ -33,7 +34,7 @@ class TrainingSet:
     Attributes:
         records: those that pairs name, and a sample of the others, in file order.
         pairs: rows of ``records``.
-        split: (n pairs,) "train", "valid", "test", or "" for a pair between two parts (it is used nowhere).
+        split: (n pairs,) "train", "valid", "test", BETWEEN, or "" for a pair of a test record with another part's (it is used nowhere).
         part: (n records,) part of each record, where the split was made here by entity; else None.
         conflict: (n pairs,) labelled both ways.
         is_chosen: (n pairs,) drawn to be judged.
@@ -96,10 +97,11 @@ def read_training_set(
         part = split_by_entity(pairs, table.num_rows, seed)
         if not hold_out:
             part = np.where(part == "test", "train", part)
-        split = np.where(part[pairs.left] == part[pairs.right], part[pairs.left], "")
+        left, right = part[pairs.left], part[pairs.right]
+        split = np.where(left == right, left, np.where((left != "test") & (right != "test"), BETWEEN, ""))
         cut = int((split == "").sum())
         if cut:
-            log.warning("%d of %d pairs lie between two parts of the split by entity and are left out", cut, len(pairs))
+            log.warning("%d of %d pairs tie a record of the test part to another and are left out", cut, len(pairs))
     is_chosen = labelled.frame["is_chosen"].to_numpy(dtype=bool)
     return TrainingSet(table, pairs, split, part, conflict, is_chosen)
 

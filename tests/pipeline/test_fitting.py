@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,6 +11,7 @@ from pipeline.fitting import fit_encoder
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
 from pipeline.synthetic import make_corpus
+from pipeline.training_set import BETWEEN, read_training_set
 from siamese.errors import DataError
 from siamese.settings import TrainingConfig
 
@@ -48,6 +50,23 @@ def test_all_pairs_teach_where_no_entity_is_held_out(labels: pd.DataFrame, tmp_p
     assert evaluate_encoder(some, *read(tmp_path, genuine), "test")["pairs"] > 0
     with pytest.raises(DataError, match="no pairs in split 'test'"):  # which it has learned from
         evaluate_encoder(every, *read(tmp_path, genuine), "test")
+
+
+@pytest.mark.parametrize("tower", ["ngram", "lstm"])
+def test_pairs_between_parts_teach_the_tower_whose_folds_hold_all_of_them_out(
+    tower: str, labels: pd.DataFrame, tmp_path: Path
+) -> None:
+    plain = labels.drop(columns="split")
+    ids, genuine = plain["left_id"].to_numpy(), plain["label"].to_numpy() == 1
+    far = [pd.DataFrame({"left_id": ids[genuine], "right_id": np.roll(ids[genuine], by), "label": 0}) for by in (7, 11)]
+    dense = pd.concat([plain, *far])
+    read_set = read_training_set(*read(tmp_path, dense), seed=0)
+    counts = {split: len(read_set.of(split)) for split in ("train", "valid", BETWEEN, "")}
+    assert counts[BETWEEN] > 5 and counts[""] > 5
+    of_test = read_set.part == "test"
+    assert not of_test[read_set.of(BETWEEN).rows()].any() and read_set.of(BETWEEN).n_matches == 0
+    taught = counts["train"] + (counts["valid"] + counts[BETWEEN] if tower == "ngram" else 0)
+    assert fit(tmp_path, dense, tower).metrics["learned"]["pairs"] == taught
 
 
 def test_a_class_that_is_missing_is_named(labels: pd.DataFrame, tmp_path: Path) -> None:
