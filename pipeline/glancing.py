@@ -30,16 +30,21 @@ class Drawn:
     Attributes:
         places: (d,) places among the candidates, as they were drawn.
         scores: (d,) by the second look.
-        is_flagged: (d,) whether the run would flag them.
+        limit: the greatest score that the run would flag.
     """
 
     places: NDArray[np.int64]
     scores: NDArray[np.float64]
-    is_flagged: NDArray[np.bool_]
+    limit: float
+
+    @property
+    def is_flagged(self) -> NDArray[np.bool_]:
+        """(d,) whether the run would flag them."""
+        return self.scores <= self.limit
 
     @classmethod
     def nothing(cls) -> "Drawn":
-        return cls(np.empty(0, np.int64), np.empty(0), np.empty(0, bool))
+        return cls(np.empty(0, np.int64), np.empty(0), -np.inf)
 
     @classmethod
     def of(
@@ -62,7 +67,7 @@ class Drawn:
             drawn, size = drawn + size, AT_ONCE
             flagged = int((scores[LEARNED:drawn] <= limit).sum())
             foretold = LEARNED + ENOUGH * drawn // max(int((scores[:drawn] <= limit).sum()), 1)
-        return cls(order[:drawn], scores[:drawn], scores[:drawn] <= limit)
+        return cls(order[:drawn], scores[:drawn], limit)
 
     def settle(self, see: Callable[[NDArray[np.int64]], NDArray[np.float32]], seed: int = 0) -> Glance | None:
         """The glance, None where too few were flagged.
@@ -74,7 +79,7 @@ class Drawn:
         flagged = self.places[LEARNED:][self.is_flagged[LEARNED:]]
         if len(flagged) < ENOUGH:
             return None
-        glance = Glance(Glance.learn(see(self.places[:LEARNED]), self.is_flagged[:LEARNED], seed), -np.inf)
+        glance = Glance(Glance.learn(see(self.places[:LEARNED]), self.limit - self.scores[:LEARNED], seed), -np.inf)
         return replace(glance, least=least_of(glance.log_odds(see(flagged))))
 
 

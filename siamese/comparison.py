@@ -114,8 +114,8 @@ class Comparison:
             found.append(np.bincount(pair[is_found], minlength=m))
             only.append(np.bincount(pair[~is_found], minlength=m))
             only_longest.append(_maxima(lengths[codes.indices] * ~is_found, pair, m))
-            left_over.append(_first_few(p.codes[codes.indices[~is_found]], pair[~is_found]))
-        alike = _best_alike(left_over[0], left_over[1], m)
+            left_over.append(_first_few(codes.indices[~is_found], pair[~is_found]))
+        alike = _best_alike(p.codes, left_over[0], left_over[1], m)
         return [found_longest, np.maximum(*found), *_ordered(*only), *_ordered(*only_longest), alike.best]
 
     def _fields(self, joined_left: NDArray, joined_right: NDArray) -> list[NDArray]:
@@ -189,9 +189,9 @@ def _odd_words(
     for only, joined in ((only_left, joined_right), (only_right, joined_left)):
         word, row = _first_few(only.indices, row_numbers(only))
         odd = ~_contained(p.words[word], joined[row])
-        sides.append((p.words[word[odd]], row[odd]))
+        sides.append((word[odd], row[odd]))
         rarest.append(_maxima(p.weights[word[odd]], row[odd], m))
-    alike = _best_alike(sides[0], sides[1], m)
+    alike = _best_alike(p.words, sides[0], sides[1], m)
     return [*_ordered(*rarest), alike.first, alike.worst, alike.best]
 
 
@@ -201,11 +201,14 @@ def _only(left: sp.csr_array, right: sp.csr_array) -> list[NDArray]:
     return [shared, *_ordered(np.diff(left.indptr) - shared, np.diff(right.indptr) - shared)]
 
 
-def _best_alike(left_side: tuple[NDArray, NDArray], right_side: tuple[NDArray, NDArray], m: int) -> _Alike:
+def _best_alike(
+    words: NDArray[np.object_], left_side: tuple[NDArray, NDArray], right_side: tuple[NDArray, NDArray], m: int
+) -> _Alike:
     """Each word of a row against each of the same row on the other side.
 
     Args:
-        left_side, right_side: words, few a row, and the row of each, ascending.
+        words: distinct ones.
+        left_side, right_side: numbers of words, few a row, and the row of each, ascending.
         m: rows.
     """
     (left, left_rows), (right, right_rows) = left_side, right_side
@@ -213,7 +216,7 @@ def _best_alike(left_side: tuple[NDArray, NDArray], right_side: tuple[NDArray, N
     right_offsets = np.concatenate(([0], np.cumsum(right_counts)))
     b, partners = take_ragged(np.arange(len(right)), right_offsets, left_rows)
     a = np.repeat(np.arange(len(left)), np.diff(partners))
-    likeness = alike(_jaro_winkler, left[a], right[b])
+    likeness = _alike_words(words, left[a], right[b])
     order = np.argsort(b, kind="stable")
     best_left, best_right = _maxima(likeness, a, len(left)), _maxima(likeness[order], b[order], len(right))
     both = (np.bincount(left_rows, minlength=m) > 0) & (right_counts > 0)
@@ -243,6 +246,14 @@ def alike(scorer: Callable[..., float], left: NDArray, right: NDArray, same: flo
         left, right = np.where(swap, right, left), np.where(swap, left, right)
     found[differ] = process.cpdist(left, right, scorer=scorer, dtype=np.float32)
     return found
+
+
+def _alike_words(words: NDArray[np.object_], left: NDArray, right: NDArray) -> NDArray[np.float32]:
+    """(n,) likeness of words by their numbers, two that meet again once; in order, for to read strings here and there takes longest."""
+    lesser, greater = np.minimum(left, right).astype(np.int64), np.maximum(left, right)
+    once, place = np.unique(lesser * len(words) + greater, return_inverse=True)
+    one, other = np.divmod(once, max(len(words), 1))
+    return alike(_jaro_winkler, words[one], words[other])[place]
 
 
 def _contained(words: NDArray, texts: NDArray) -> NDArray[np.bool_]:

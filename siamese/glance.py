@@ -1,7 +1,9 @@
 """Glance: small trees that foretell, from what costs little to know of a pair, whether the verifier would flag it; a tenth of a look.
 
 They read the distance, what labelled pairs say of the words, and how alike the fields are spelled. They are taught by the verifier itself
-(distillation: Bucila, Caruana and Niculescu-Mizil 2006), on pairs of the corpus that they judge: no label is asked.
+(distillation: Bucila, Caruana and Niculescu-Mizil 2006), on pairs of the corpus that they judge: no label is asked. They learn how far the
+verifier is from flagging a pair, softened (Hinton, Vinyals and Dean 2015), and not only whether it does: few pairs of a corpus are
+flagged, but every stranger says how strange it is.
 """
 
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from rapidfuzz import fuzz
+from scipy.special import expit
 
 from siamese.comparison import alike
 from siamese.features import HASH_BITS, feature_of, hash_words
@@ -22,11 +25,11 @@ from siamese.text import normalise, split_words
 from siamese.verifier import Verifier, lightgbm, predict
 
 AT_ONCE = 65_536  # pairs
+TEMPERATURE = 2.0  # that log-odds are divided by before they are learned
 _ROUNDS = 50
 _PARAMETERS = {
-    "objective": "binary",
+    "objective": "cross_entropy",
     "num_leaves": 7,
-    "min_child_samples": 5,
     "deterministic": True,
     "force_row_wise": True,
     "verbose": -1,
@@ -39,17 +42,17 @@ class Glance:
 
     Attributes:
         trees: a LightGBM model, as text.
-        least: log-odds below which a pair is not.
+        least: softened log-odds below which a pair is not.
     """
 
     trees: str
     least: float
 
     @staticmethod
-    def learn(seen: NDArray[np.float32], is_flagged: NDArray[np.bool_], seed: int = 0) -> str:
-        """Trees, as text, from (m, f) what is seen of pairs and (m,) whether the verifier flags them, some and not all."""
+    def learn(seen: NDArray[np.float32], log_odds: NDArray[np.float64], seed: int = 0) -> str:
+        """Trees, as text, from (m, f) what is seen of pairs and (m,) the verifier's log-odds, 0 where it just flags one; not all alike."""
         lgb = lightgbm()
-        data = lgb.Dataset(seen, is_flagged.astype(np.int8))
+        data = lgb.Dataset(seen, expit(log_odds / TEMPERATURE))
         return str(lgb.train({**_PARAMETERS, "seed": seed}, data, _ROUNDS).model_to_string())
 
     @cached_property
@@ -57,7 +60,7 @@ class Glance:
         return lightgbm().Booster(model_str=self.trees)
 
     def log_odds(self, seen: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(m,) that the verifier flags the pairs, from :func:`seen_of` them."""
+        """(m,) softened, that the verifier flags the pairs, from :func:`seen_of` them."""
         return predict(self._booster, seen) if len(seen) else np.empty(0)
 
     def is_worth(self, seen: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -32,17 +32,18 @@ def _log_binomial(n: int, k: int) -> float:
 
 
 class Corpus:
-    """Candidates of which a share is flagged, and these show it at a glance, but for some noise."""
+    """Candidates of which a share is flagged, and how doubtful they are shows at a glance, but for some noise."""
 
     def __init__(self, n: int, share: float) -> None:
         random = np.random.default_rng(2)
         self.is_flagged = random.random(n) < share
-        self.seen = (self.is_flagged[:, None] + random.normal(size=(n, 2)) / 4).astype(np.float32)
+        self.scores = np.abs(8 + 3 * random.normal(size=n)) * np.where(self.is_flagged, -1, 1)
+        self.seen = (self.scores[:, None] + random.normal(size=(n, 2))).astype(np.float32)
         self.looked: list[int] = []
 
     def look(self, places: np.ndarray) -> np.ndarray:
         self.looked += places.tolist()
-        return np.where(self.is_flagged[places], -1.0, 1.0)
+        return self.scores[places]
 
     def draw(self) -> Drawn:
         drawn = Drawn.of(len(self.is_flagged), self.look, 0.0)

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from rapidfuzz import fuzz
+from scipy.stats import spearmanr
 
 from siamese.comparison import Comparison
 from siamese.features import HASH_BITS
@@ -47,9 +48,17 @@ def flagged() -> tuple[np.ndarray, np.ndarray]:
 
 def test_it_learns_what_the_verifier_flags_the_same_each_time(flagged) -> None:
     seen, is_flagged = flagged
-    trees = Glance.learn(seen[:2000], is_flagged[:2000])
-    assert trees == Glance.learn(seen[:2000], is_flagged[:2000])
+    log_odds = np.where(is_flagged, 3.0, -np.inf)
+    trees = Glance.learn(seen[:2000], log_odds[:2000])
+    assert trees == Glance.learn(seen[:2000], log_odds[:2000])
     odds = Glance(trees, 0.0).log_odds(seen)
     assert ((odds[2000:] > 0) == is_flagged[2000:]).mean() > 0.95
     np.testing.assert_array_equal(Glance(trees, 1.0).is_worth(seen), odds >= 1.0)
     assert not len(Glance(trees, 1.0).is_worth(seen[:0]))
+
+
+def test_strangers_teach_it_how_strange_they_are() -> None:
+    seen = RANDOM.random((4000, 2)).astype(np.float32)
+    log_odds = 9.0 * seen.sum(axis=1) - 18.5  # not one is flagged
+    odds = Glance(Glance.learn(seen[:2000], log_odds[:2000]), 0.0).log_odds(seen[2000:])
+    assert spearmanr(odds, log_odds[2000:]).statistic > 0.95
