@@ -136,7 +136,8 @@ class Job:
             outputs = {path.name: stages.count_rows(path) for path in sorted(run.glob("*.parquet"))}
             why = what_drifted(drift) if drift["verdict"] == "stop" and not self.accept_drift else None
             held_for = {} if why is None else {HELD: why}
-            stages.write_run_manifest(run, {**asked, "outputs": outputs, "stages": done, "job": key, **held_for})
+            content = {**asked, "outputs": outputs, "stages": done, "job": key, **held_for}
+            stages.write_run_manifest(run, content, base=self.base)
             if why is not None:
                 raise hold(run, out, why)
         return self._published(out, summary)

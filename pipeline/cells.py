@@ -52,16 +52,16 @@ class Cells:
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     @classmethod
-    def one(cls, rows: NDArray[np.float32], energy: Energy, first: int = 0) -> "Cells":
-        """Rows in memory as one cell; ``first`` is the number of the first of them."""
-        filled = np.flatnonzero(rows.any(axis=1))
-        vectors = torch.from_numpy(rows if len(filled) == len(rows) else rows[filled]).to(precision(energy))
+    def one(cls, rows: NDArray[np.int64], vectors: NDArray[np.float32], energy: Energy) -> "Cells":
+        """Rows with their vectors in memory as one cell; a row of -1 lies in none."""
+        filled = np.flatnonzero((rows >= 0) & vectors.any(axis=1))
+        some = torch.from_numpy(vectors if len(filled) == len(rows) else vectors[filled]).to(precision(energy))
         return cls(
             energy,
-            torch.zeros((1, rows.shape[1]), dtype=vectors.dtype),
-            first + filled,
+            torch.zeros((1, vectors.shape[1]), dtype=some.dtype),
+            rows[filled],
             np.array([0, len(filled)]),
-            vectors,
+            some,
         )
 
     @classmethod

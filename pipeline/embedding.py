@@ -28,10 +28,11 @@ from siamese.portrait import Portrait
 from siamese.schema import Schema
 from siamese.verifier import Verifier
 
-IDS, CONTENTS, DIGESTS = "ids.parquet", "contents", "digests.npy"
+IDS, CONTENTS, DIGESTS, EMBEDDINGS = "ids.parquet", "contents", "digests.npy", "embeddings"
+PLACES = "places.npy"  # beside shards whose rows are in another order; missing: they lie in order
 MEASURED_PAIRS = 512  # at once: two blocks of embeddings that stay in a core's cache
 TILE_ROWS = 2**15  # that are met in no order: a tile of them stays in a processor's cache
-_MAPPED: WeakValueDictionary[tuple[Path, int, int], NDArray[np.float32]] = WeakValueDictionary()
+_MAPPED: WeakValueDictionary[tuple[int, int, int], NDArray[np.float32]] = WeakValueDictionary()
 Side = tuple[NDArray[np.float32], NDArray[np.int64]]  # a shard, and rows in it
 
 
@@ -56,45 +57,74 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class Embeddings:
-    """(rows, dim) float32 on disk, as shards of 65,536 rows that are mapped into memory when read."""
+    """(rows, dim) float32 on disk, as shards of at most 65,536 rows that are mapped into memory when read.
+
+    Attributes:
+        places: (rows,) int64 where each row lies: 65,536 times the number of its shard, and its row there. None: in order.
+    """
 
     shards: tuple[NDArray[np.float32], ...]
     dim: int
+    places: NDArray[np.int64] | None = None
 
     @classmethod
     def open(cls, folder: Path, dim: int) -> "Embeddings":
-        shards = tuple(_mapped(path) for path in sorted(folder.glob("*.npy")))
+        shards = tuple(_mapped(path) for path in shard_paths(folder))
         if any(shard.shape[1] != dim for shard in shards):
             raise ArtifactError(
                 f"the embeddings in '{folder}' have {shards[0].shape[1]} dimensions, the model {dim}: make the index again"
             )
-        return cls(shards, dim)
+        places = folder / PLACES
+        return cls(shards, dim, np.load(places) if places.is_file() else None)
 
     def __len__(self) -> int:
-        return sum(len(shard) for shard in self.shards)
+        return sum(len(shard) for shard in self.shards) if self.places is None else len(self.places)
+
+    def at(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(r,) place of any rows."""
+        return rows if self.places is None else self.places[rows]
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """(r, dim) of any rows."""
+        places = self.at(rows)
         if len(self.shards) == 1:
-            return np.take(self.shards[0], rows, axis=0)
+            return np.take(self.shards[0], places, axis=0)
         taken = np.empty((len(rows), self.dim), np.float32)
-        shard_of = rows // SHARD_ROWS
+        shard_of = places // SHARD_ROWS
         for number in np.flatnonzero(np.bincount(shard_of)):
             here = np.flatnonzero(shard_of == number)
-            taken[here] = np.take(self.shards[number], rows[here] % SHARD_ROWS, axis=0)
+            taken[here] = np.take(self.shards[number], places[here] % SHARD_ROWS, axis=0)
         return taken
 
     def blocks(self, size: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """(first row, rows) of at most ``size`` rows, in order."""
+        if self.places is not None:
+            for start in range(0, len(self), size):
+                yield start, self.take(np.arange(start, min(start + size, len(self))))
+            return
         for number, shard in enumerate(self.shards):
             for start in range(0, len(shard), size):
                 yield number * SHARD_ROWS + start, np.ascontiguousarray(shard[start : start + size])
 
+    def parts(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Each shard as it lies, and which rows it holds, -1 where it holds none of these."""
+        rows = np.arange(len(self.shards) * SHARD_ROWS)
+        if self.places is not None:
+            rows[:] = -1
+            rows[self.places] = np.arange(len(self.places))
+        for number, shard in enumerate(self.shards):
+            yield rows[number * SHARD_ROWS :][: len(shard)], shard
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """Files of embeddings, in order."""
+    return sorted(folder.glob("[0-9]*.npy"))
+
 
 def _mapped(path: Path) -> NDArray[np.float32]:
-    """A shard; mapped once for all that use it at a time, for every map of a file counts anew as memory, and is read in page by page."""
+    """A shard; mapped once for all that use it at a time, by whichever of its names: every map of a file counts anew as memory."""
     status = path.stat()
-    key = path.absolute(), status.st_ino, status.st_mtime_ns
+    key = status.st_dev, status.st_ino, status.st_mtime_ns
     shard = _MAPPED.get(key)
     if shard is None:
         shard = _MAPPED[key] = np.load(path, mmap_mode="c")
@@ -140,12 +170,16 @@ def near(
 def _by_shard(
     left: Embeddings, left_rows: NDArray[np.int64], right: Embeddings, right_rows: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], Side, Side]]:
-    """Pairs whose rows lie in the same two shards, the right ones near each other: which they are, and each shard with the rows in it."""
+    """Pairs whose rows lie in the same two shards, the left ones ascending, the right ones near each other: which they are, and each shard
+    with the rows in it."""
+    left_rows, right_rows = left.at(left_rows), right.at(right_rows)
     of_shard = -(-SHARD_ROWS // TILE_ROWS)
     tiles = of_shard * len(right.shards)
     tile = right_rows // SHARD_ROWS * of_shard + right_rows % SHARD_ROWS // TILE_ROWS
     number = left_rows // SHARD_ROWS * tiles + tile
-    order = np.argsort(number.astype(np.min_scalar_type(len(left.shards) * tiles)), kind="stable")
+    number = number.astype(np.min_scalar_type(len(left.shards) * tiles))
+    # In order they ascend already, as those that are given.
+    order = np.argsort(number, kind="stable") if left.places is None else np.lexsort((left_rows, number))
     for here in np.split(order, np.cumsum(np.bincount(number))):
         if len(here):
             one, other = divmod(int(number[here[0]]) // of_shard, len(right.shards))
@@ -173,7 +207,7 @@ class Corpus:
 
     @classmethod
     def open(cls, folder: Path, dim: int) -> "Corpus":
-        return cls(folder, Embeddings.open(folder / "embeddings", dim), Contents.open(folder / CONTENTS))
+        return cls(folder, Embeddings.open(folder / EMBEDDINGS, dim), Contents.open(folder / CONTENTS))
 
     @cached_property
     def ids(self) -> pa.Array:
@@ -232,7 +266,7 @@ def read_corpus(schema: Schema, records: Records, folder: Path) -> dict[str, int
 def embed_block(encoder: Encoder, folder: Path, number: int) -> dict[str, int]:
     """One shard of contents to ``embeddings/*.npy``, whole or not at all."""
     texts = Contents.open(folder / CONTENTS).shards[number]
-    save_array(folder / "embeddings" / f"{number:06d}.npy", encoder.encode(texts))
+    save_array(folder / EMBEDDINGS / f"{number:06d}.npy", encoder.encode(texts))
     return {"contents": texts.num_rows}
 
 

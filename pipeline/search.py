@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.cells import Cells
-from pipeline.contents import SHARD_ROWS
 from pipeline.embedding import Embeddings, measure
 from pipeline.products import (
     QUERY_ROWS,
@@ -146,8 +145,8 @@ def search_exactly(
     With ``wanted``, as in :func:`search`, also what the searched rows want, and no pair is left out for its rank.
     """
     found = []
-    for first, block in searched.blocks(SHARD_ROWS):
-        cells = Cells.one(block, energy, first)
+    for part in searched.parts():
+        cells = Cells.one(*part, energy)
         found.append(search(cells, searched, Queries.of_rows(cells, asking, rows), asking, scope, None, wanted))
     pairs = RowPairs.concat(found)
     return pairs if wanted is not None else nearest(pairs, scope)

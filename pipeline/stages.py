@@ -315,9 +315,11 @@ def rewrite_report(place: Place) -> None:
         write_run_manifest(run, said, names=manifest["files"])
 
 
-def write_run_manifest(run: Path, content: dict[str, Any], names: Iterable[str] | None = None) -> None:
+def write_run_manifest(
+    run: Path, content: dict[str, Any], names: Iterable[str] | None = None, base: Path | None = None
+) -> None:
     """The manifest of a run, whose fingerprint does not change when its report is written again."""
-    write_manifest(run, "run", content, unsigned=frozenset({"report.html"}), names=names)
+    write_manifest(run, "run", content, unsigned=frozenset({"report.html"}), names=names, base=base)
 
 
 def _encoder_of(run: Path, fingerprint: str) -> SiameseEncoder | None:

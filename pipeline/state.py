@@ -1,6 +1,7 @@
 """State: what a run keeps, in ``state/``, so that another can go on from it: its corpus embedded, what its search found, and every score.
 
-    left/         the embedded corpus, and ``digests.npy``: (n, 2) uint64 of each distinct content
+    left/         the embedded corpus, and ``digests.npy``: (n, 2) uint64 of each distinct content; of an update most shards of embeddings
+                  are files of the run before, and ``embeddings/places.npy`` says where each row lies
     plan.json     how far was searched
     glance.json   what was let go by at a glance
     pool/         of a large corpus: pairs that buckets and cells held, and ``rows.npy``, where its rows are now: the files of the run that

@@ -12,20 +12,32 @@ candidates are sought from scratch. Either way a content that was embedded, and 
 Each step works from files to files in the run's work folder, as those of :mod:`pipeline.proposing` do, which go on from there.
 """
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline import proposing
 from pipeline.cells import cell_count
-from pipeline.contents import Contents
+from pipeline.contents import SHARD_ROWS, Contents
 from pipeline.decision import Threshold
-from pipeline.embedding import CONTENTS, DIGESTS, Corpus, Embeddings, Encoder, measure, save_array, save_blocks
+from pipeline.embedding import (
+    CONTENTS,
+    DIGESTS,
+    EMBEDDINGS,
+    PLACES,
+    Corpus,
+    Embeddings,
+    Encoder,
+    measure,
+    save_array,
+    save_blocks,
+    shard_paths,
+)
 from pipeline.proposing import (
     COLUMNS,
     FOUND,
@@ -54,19 +66,53 @@ OLD_ROWS = "old_rows.npy"  # (n,) of each row of the corpus: its row in the earl
 def embed(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     """Embeddings of a corpus that was read: those of the earlier run where it has the content, and of all others fresh ones."""
     state, folder = State.open(run, encoder.dim), work / LEFT
-    contents = Contents.open(folder / CONTENTS)
     old = state.rows_of(np.load(folder / DIGESTS))
-    start = 0
-    for number, texts in enumerate(contents.shards):
-        rows = old[start : start + texts.num_rows]
-        start += texts.num_rows
-        fresh = encoder.encode(texts.filter(pa.array(rows < 0))) if (rows < 0).any() else None
-        blocks = _filled(state.corpus.embeddings, rows, fresh)
-        save_blocks(folder / "embeddings" / f"{number:06d}.npy", (len(rows), encoder.dim), blocks)
     save_array(work / OLD_ROWS, old)
+    _embed(encoder, Contents.open(folder / CONTENTS), state.corpus, old, folder / EMBEDDINGS)
     kept = int((old >= 0).sum())
     encoded, gone = len(old) - kept, len(state.corpus.embeddings) - kept
     return {"kept": kept, "encoded": encoded, "gone": gone, "searches_on": _searches_on(state, encoded, len(old))}
+
+
+def _embed(encoder: Encoder, contents: Contents, before: Corpus, old: NDArray[np.int64], folder: Path) -> None:
+    """Shards of the earlier run as they are, and all rows that are in none of these in further shards."""
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed meanwhile
+    folder.mkdir()
+    known, places = before.embeddings, np.full(len(old), -1)
+    places[old >= 0] = known.at(old[old >= 0])
+    stays = np.append(_stay(known, places), False)[places // SHARD_ROWS]  # the last is of those that are nowhere
+    paths = shard_paths(before.folder / EMBEDDINGS)
+    shards, shard = np.unique(places[stays] // SHARD_ROWS, return_inverse=True)
+    for number, one in enumerate(shards):
+        link(paths[one], folder / f"{number:06d}.npy")
+    places[stays] = shard * SHARD_ROWS + places[stays] % SHARD_ROWS
+    written = np.flatnonzero(~stays)
+    places[written] = len(shards) * SHARD_ROWS + np.arange(len(written))
+    for start in range(0, max(len(written), 1 - len(shards)), SHARD_ROWS):  # one shard at least
+        some = written[start : start + SHARD_ROWS]
+        new = some[old[some] < 0]
+        fresh = encoder.encode(contents.take(new)) if len(new) else None
+        number = len(shards) + start // SHARD_ROWS
+        save_blocks(folder / f"{number:06d}.npy", (len(some), encoder.dim), _filled(known, old[some], fresh))
+    if len(shards):  # else all are in order
+        save_array(folder / PLACES, places)
+
+
+def _stay(known: Embeddings, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(shards,) which shards are worth a link: those of which half is still there, and more than is written anew otherwise.
+
+    So shards are few, what is gone takes no more room than what is there, and an embedding is copied as often as the corpus doubles.
+
+    Args:
+        places: of rows of now among the known ones; -1 of those that are new.
+    """
+    there = np.bincount(places[places >= 0] // SHARD_ROWS, minlength=len(known.shards))
+    sizes = np.array([len(shard) for shard in known.shards], np.int64)
+    stays, written = np.ones(len(sizes), bool), int((places < 0).sum())
+    for shard in np.argsort(there, kind="stable"):
+        stays[shard] = there[shard] > written and 2 * there[shard] >= sizes[shard]
+        written += 0 if stays[shard] else int(there[shard])
+    return stays
 
 
 def _filled(

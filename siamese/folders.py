@@ -246,6 +246,7 @@ def write_manifest(
     *,
     unsigned: frozenset[str] = frozenset(),
     names: Iterable[str] | None = None,
+    base: Path | None = None,
 ) -> dict[str, Any]:
     """Write the manifest of a folder whose other files are all in place.
 
@@ -254,7 +255,13 @@ def write_manifest(
         content: what else the manifest says.
         unsigned: files that say nothing of what the folder does (metrics), left out of its fingerprint.
         names: the files that are ours, where others may have put some there; all unless given.
+        base: another folder, which :func:`check_manifest` found whole: the digest of a file that is linked from there is what it says.
     """
+    known = (
+        {}
+        if base is None
+        else {_file_on_disk(base / name): each for name, each in read_json(base / MANIFEST)["files"].items()}
+    )
     files = (
         [folder / name for name in sorted(names)]
         if names is not None
@@ -262,7 +269,7 @@ def write_manifest(
             path for path in folder.rglob("*") if path.is_file() and path not in (folder / MANIFEST, folder / AUDIT)
         )
     )
-    digests = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+    digests = {path.relative_to(folder).as_posix(): known.get(_file_on_disk(path)) or sha256(path) for path in files}
     manifest = {
         "format": kind,
         "format_version": FORMAT_VERSION,
@@ -273,6 +280,12 @@ def write_manifest(
         "versions": library_versions(),
     }
     return put_manifest(folder, manifest)
+
+
+def _file_on_disk(path: Path) -> tuple[int, int]:
+    """The same for all names of a file."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def put_manifest(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:

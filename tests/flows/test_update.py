@@ -1,6 +1,7 @@
 """Updates of a run by the command line, beside whole runs over the same records."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,29 @@ def test_an_update_gives_what_a_run_from_scratch_gives(run: Run, made: Made, tmp
     for name in SAME:
         assert (tmp_path / "again" / name).read_bytes() == (updated / name).read_bytes()
     assert run("verify", updated).code == 0 and run("report", updated).code == 0
+
+
+def test_what_an_update_has_links_to_outlives_its_base_and_is_found_damaged(
+    run: Run, made: Made, tmp_path: Path
+) -> None:
+    base, updated, again = (tmp_path / name for name in ("base", "updated", "again"))
+    assert run("dedupe", made.model, made.records, "--out", base, "--keep-state").code == 0
+    records = changed(made.records, tmp_path / "now.parquet")
+    assert run("update", base, records, "--out", updated).code == 0
+    shard = Path("state/left/embeddings/000000.npy")
+    assert (base / shard).samefile(updated / shard) and (updated / shard).with_name("places.npy").is_file()
+    shutil.rmtree(base)
+    assert run("verify", updated).code == 0
+    assert run("update", updated, records, "--out", again).code == 0
+    for name in SAME:
+        assert (again / name).read_bytes() == (updated / name).read_bytes()
+    damaged = bytearray((again / shard).read_bytes())
+    damaged[-1] ^= 1
+    with (again / shard).open("r+b") as file:  # in place, of all that have it
+        file.write(damaged)
+    for folder in (updated, again):
+        assert_refused(run("verify", folder), "000000.npy", "was changed or damaged")
+    assert_refused(run("update", again, records, "--out", tmp_path / "third"), "000000.npy", "was changed or damaged")
 
 
 def test_a_whole_run_may_take_the_ids_over(run: Run, made: Made, tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from siamese.distances import Energy
 DIM = 24
 
 
-@pytest.fixture(params=[100, 1000])  # rows of a shard: a few shards, or one
+# Rows of a shard: a few shards, or one; whether they lie in order.
+@pytest.fixture(params=[(100, True), (1000, True), (100, False)], ids=["shards", "one shard", "out of order"])
 def sides(request, tmp_path, monkeypatch) -> tuple[Embeddings, Embeddings]:
-    monkeypatch.setattr(embedding, "SHARD_ROWS", request.param)
+    size, in_order = request.param
+    monkeypatch.setattr(embedding, "SHARD_ROWS", size)
     random, opened = np.random.default_rng(0), []
     alike = random.normal(size=DIM)
     for name, n in (("left", 330), ("right", 250)):
@@ -22,8 +24,12 @@ def sides(request, tmp_path, monkeypatch) -> tuple[Embeddings, Embeddings]:
         rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
         rows[3] = 0  # says nothing
         (tmp_path / name).mkdir()
-        for number, start in enumerate(range(0, n, request.param)):
-            np.save(tmp_path / name / f"{number:06d}.npy", rows[start : start + request.param])
+        if not in_order:
+            order = random.permutation(n)
+            np.save(tmp_path / name / embedding.PLACES, np.argsort(order))
+            rows = rows[order]
+        for number, start in enumerate(range(0, n, size)):
+            np.save(tmp_path / name / f"{number:06d}.npy", rows[start : start + size])
         opened.append(Embeddings.open(tmp_path / name, DIM))
     return opened[0], opened[1]
 

@@ -127,13 +127,18 @@ def test_distances_are_those_of_the_embeddings(tmp_path, arithmetic):
 @pytest.mark.parametrize("energy", list(Energy))
 def test_an_exact_search_of_some_rows_needs_no_cells(energy, monkeypatch, arithmetic):
     monkeypatch.setattr("pipeline.embedding.SHARD_ROWS", 400)
-    monkeypatch.setattr("pipeline.search.SHARD_ROWS", 400)
-    vectors, scope, rows = clustered(900), SCOPES[energy], np.arange(0, 900, 7)
-    embeddings = Embeddings((vectors[:400], vectors[400:800], vectors[800:]), 16)
-    pairs = search_exactly(embeddings, embeddings, rows, energy, scope)
-    true = {(query, row) for query, row in expected(vectors, vectors, energy, scope) if query % 7 == 0}
-    assert set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) == true
-    assert (np.diff(pairs.left) >= 0).all() and (np.diff(pairs.distances)[np.diff(pairs.left) == 0] >= 0).all()
+    vectors, scope = clustered(900), SCOPES[energy]
+    shards = vectors[:400], vectors[400:790], vectors[790:]
+    places = np.concatenate([np.arange(len(shard)) + 400 * number for number, shard in enumerate(shards)])
+    some = np.random.default_rng(0).permutation(900)[:800]  # others are rows of no more
+    for embeddings, here in (
+        (Embeddings((vectors[:400], vectors[400:800], vectors[800:]), 16), vectors),
+        (Embeddings(shards, 16, places[some]), vectors[some]),
+    ):
+        pairs = search_exactly(embeddings, embeddings, np.arange(0, len(here), 7), energy, scope)
+        true = {(query, row) for query, row in expected(here, here, energy, scope) if query % 7 == 0}
+        assert set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) == true
+        assert (np.diff(pairs.left) >= 0).all() and (np.diff(pairs.distances)[np.diff(pairs.left) == 0] >= 0).all()
 
 
 @pytest.mark.parametrize("both", [True, False])

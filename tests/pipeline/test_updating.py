@@ -1,15 +1,16 @@
 """Runs that go on from another, beside runs from scratch: the same candidates, the same scores, the same bytes."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import proposing, stages, updating
+from pipeline import contents, embedding, proposing, stages, updating
 from pipeline.cells import Cells
 from pipeline.decision import Threshold
-from pipeline.embedding import DIGESTS, Corpus
+from pipeline.embedding import DIGESTS, EMBEDDINGS, Corpus
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Scope, within_scope
 from pipeline.state import STATE, State, keep_state
@@ -81,13 +82,19 @@ class Bench:
 def same(one: Path, other: Path) -> None:
     """The state of two runs, byte by byte: ids, contents, embeddings, digests, candidates and scores."""
     one, other = one / STATE, other / STATE
-    files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
-    assert files == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
+    (files, theirs), vectors = (_files(state) for state in (one, other)), [named(state)[0] for state in (one, other)]
+    assert files == theirs and np.array_equal(*vectors)
     for file in files:
         if file.parts[0] == proposing.FOUND:  # in whatever order
             assert np.array_equal(*(np.sort(np.load(run / file)) for run in (one, other)))
         elif file.suffix != ".json":
             assert (one / file).read_bytes() == (other / file).read_bytes(), file
+
+
+def _files(state: Path) -> list[Path]:
+    """But those of embeddings, whose order is their own."""
+    files = (path.relative_to(state) for path in state.rglob("*") if path.is_file())
+    return sorted(file for file in files if EMBEDDINGS not in file.parts)
 
 
 def corpus(random: np.random.Generator, n: int) -> pd.DataFrame:
@@ -126,6 +133,37 @@ def test_a_chain_of_updates_is_a_run_from_scratch_each_time(
         same(run, bench.scratch(frame))
 
 
+def test_shards_of_embeddings_are_linked_and_stay_few_and_full(
+    tmp_path: Path, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (contents, embedding, updating):
+        monkeypatch.setattr(module, "SHARD_ROWS", 32)
+    random, bench = np.random.default_rng(0), Bench(tmp_path, encoder, 3)
+    frame = pd.DataFrame({"record_id": [f"r{i}" for i in range(100)], "name": [f"{i}~0.5" for i in range(100)]})
+    run, linked = bench.scratch(frame), 0
+    for step in range(20):
+        gone = random.random(len(frame)) < 0.05
+        added = pd.DataFrame({"record_id": [f"s{step}-{i}" for i in range(6)]})
+        added["name"] = [f"{random.integers(100)}~{random.integers(1, 900) / 1000}" for _ in range(6)]
+        frame = pd.concat([added.iloc[:3], frame[~gone], added.iloc[3:]], ignore_index=True)  # rows move
+        before, run = shards_of(run), bench.update(frame, run)
+        after = shards_of(run)
+        linked += len(before.keys() & after.keys())
+        rows = len(named(run / STATE)[1])
+        assert max(after.values()) <= 32 and sum(after.values()) <= 2 * rows and len(after) <= 2 * rows / 32 + 6
+        same(run, bench.scratch(frame))
+        shutil.rmtree(tmp_path / f"run{bench.number}")
+    assert linked > 20
+    shutil.rmtree(tmp_path / "run1")  # what later runs have links to
+    same(bench.update(frame, run), bench.scratch(frame))
+
+
+def shards_of(run: Path) -> dict[int, int]:
+    """Rows of each shard of embeddings, by its place on the disk."""
+    paths = embedding.shard_paths(run / STATE / "left" / EMBEDDINGS)
+    return {path.stat().st_ino: len(np.load(path)) for path in paths}
+
+
 def begun(
     tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int
 ) -> tuple[np.random.Generator, Bench, pd.DataFrame, Path]:
@@ -150,7 +188,7 @@ def test_in_a_large_corpus_what_buckets_held_goes_on_and_new_rows_miss_nothing(
     monkeypatch.setattr(updating, "SEARCHED_ON", 1.0)
     random, bench, frame, run = begun(tmp_path, encoder, neighbours, seed)
     state = run / STATE
-    vectors = Corpus.open(state / proposing.LEFT, encoder.dim).embeddings.shards[0]
+    vectors = named(state)[0]
     left, right = np.triu_indices(len(vectors), 1)
     held = RowPairs(left, right, encoder.energies(vectors[left], vectors[right]))
     take_for_large(state, held.take(held.distances <= 0.9 * encoder.margin))
@@ -233,7 +271,7 @@ def named(state: Path) -> tuple[np.ndarray, list[str]]:
     """Embeddings and contents by row."""
     opened = Corpus.open(state / proposing.LEFT, 5)
     names = [name for shard in opened.contents.shards for name in shard["name"].to_pylist()]
-    return np.concatenate(opened.embeddings.shards), names
+    return opened.embeddings.take(np.arange(len(opened.embeddings))), names
 
 
 def named_pairs(state: Path) -> set[frozenset[str]]:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from siamese import publishing
+from siamese import folders, publishing
 from siamese.errors import ArtifactError, OutputError
 from siamese.folders import (
     MANIFEST,
     check_manifest,
     edited_folder,
+    link,
     new_folder,
     read_json,
     sha256,
@@ -158,6 +159,22 @@ def test_a_manifest_written_again_claims_nothing_of_others(tmp_path: Path) -> No
     assert check_manifest(tmp_path / "model", "model")["files"] == before["files"]
     with pytest.raises(OutputError, match=r"judged\.csv"):
         make(tmp_path / "model")
+
+
+def test_a_file_that_is_linked_from_a_whole_folder_has_the_digest_that_was_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "base")
+    known, new = check_manifest(tmp_path / "base", "model")["files"], tmp_path / "new"
+    (new / "sub").mkdir(parents=True)
+    link(tmp_path / "base" / "sub" / "a.txt", new / "linked.txt")
+    (new / "sub" / "a.txt").write_text("another of the same name")
+    hashed: list[str] = []
+    monkeypatch.setattr(folders, "sha256", lambda path: hashed.append(path.name) or sha256(path))
+    write_manifest(new, "model", {}, base=tmp_path / "base")
+    assert hashed == ["a.txt"]
+    found = check_manifest(new, "model")["files"]
+    assert found["linked.txt"] == known["sub/a.txt"] != found["sub/a.txt"]
 
 
 def test_a_link_is_written_through(tmp_path: Path) -> None:
