@@ -32,7 +32,8 @@ from siamese.stacking import log_losses, mean_weights
 from siamese.wordweights import WordWeights
 
 BLOCK_PAIRS = 16_384  # compared at once
-# Candidates reach a tenth beyond what holds this share of the held-out genuine pairs: the few farther out are past telling.
+# Candidates reach a tenth and, of n held-out genuine pairs, 1/n beyond what holds this share of them: the few farther out are past telling,
+# but a few pairs do not show how far their like may lie.
 REACHED, BEYOND = 0.995, 1.1
 DISTANCE_SIGN, SAID_SIGN = -1, 1  # of the two features beside those of the comparison, as in feature_signs
 # The nearest of a record that are looked at: five, or as many matches as 99 of 100 records with any have among the labelled pairs.
@@ -145,7 +146,7 @@ class Verifier:
             doubts[folds == fold] = -(mean_weights(by_others, JUDGES) @ log_odds[:, folds == fold])
         trees, linear = judges(learned)
         genuine = margin_distances[evidence][is_match[evidence] == 1]
-        candidate_distance = BEYOND * float(np.quantile(genuine, REACHED, method="higher"))
+        candidate_distance = (BEYOND + 1 / len(genuine)) * float(np.quantile(genuine, REACHED, method="higher"))
         partners = np.bincount(np.concatenate([each[is_match == 1] for each in (comparison.left, comparison.right)]))
         crowded = int(np.quantile(partners[partners > 0], CROWDED, method="higher"))
         reached = np.where(margin_distances <= candidate_distance, doubts, np.inf)

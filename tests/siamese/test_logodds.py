@@ -53,8 +53,35 @@ def test_the_kind_is_the_simplest_that_the_pairs_speak_for() -> None:
         assert log_loss(fresh, 1 / (1 + np.exp(-fitted(scores)))) < best + 0.01
 
 
-def test_few_pairs_get_the_logistic() -> None:
+def test_few_pairs_get_the_simplest_curve() -> None:
     assert LogOdds.fit(Evidence.of([0.1, 0.2, 0.8, 0.9], [1, 1, 0, 0])).kind == "logistic"
+    assert LogOdds.fit(Evidence.of([-2, -1, 1, 2], [1, 1, 0, 0], are_doubts=True)).kind == "given"
+
+
+def test_given_log_odds_move_as_far_as_the_pairs_say() -> None:
+    random = np.random.default_rng(3)
+    right = random.normal(size=20_000) * 3
+    labels = (random.random(len(right)) < 1 / (1 + np.exp(right))).astype(int)
+    few, wrong = slice(40), right / 1.5 + 1  # doubts: too timid, and one too high
+    assert np.abs(LogOdds.fit_kind("given", right, labels).parameters - np.array([-1, 0])).max() < 0.05
+    np.testing.assert_allclose(LogOdds.fit_kind("given", wrong, labels).parameters, [-1.5, 1.5], atol=0.1)
+    slope, intercept = LogOdds.fit_kind("given", wrong[few], labels[few]).parameters
+    assert -1.5 < slope < -1 and 0 < intercept < 1.5
+
+
+def test_the_given_curve_is_the_likeliest_under_its_prior() -> None:
+    random = np.random.default_rng(4)
+    labels = np.arange(30) % 3 // 2
+    scores = random.normal(np.where(labels == 1, -1.0, 2.0))
+
+    def loss(slope: float, intercept: float) -> float:
+        odds = slope * scores + intercept
+        likelihood = np.logaddexp(0, np.where(labels == 1, -odds, odds)).sum()
+        return likelihood + ((slope + 1) / 0.25) ** 2 / 2 + (intercept / 0.5) ** 2 / 2
+
+    slope, intercept = LogOdds.fit_kind("given", scores, labels).parameters
+    best = loss(slope, intercept)
+    assert all(loss(slope + d, intercept + e) > best for d, e in [(0.01, 0), (-0.01, 0), (0, 0.01), (0, -0.01)])
 
 
 @pytest.mark.parametrize("kind", KINDS)

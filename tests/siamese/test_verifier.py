@@ -196,3 +196,12 @@ def test_pairs_out_of_reach_are_lost_whatever_their_doubt_but_some_imposites_hav
     out_of_reach = int((distances[EVIDENCE] > verifier.candidate_distance).sum())
     assert (~np.isfinite(scores)).sum() == (out_of_reach if gap < 1 else 0)
     assert out_of_reach > 0 and np.isfinite(scores[labels == 1]).all()
+
+
+@pytest.mark.parametrize("genuine", [2, 40])
+def test_the_fewer_genuine_pairs_there_are_the_farther_it_looks(genuine) -> None:
+    labels = IS_MATCH[EVIDENCE]
+    evidence = np.concatenate([EVIDENCE[labels == 1][:genuine], EVIDENCE[labels == 0]])
+    verifier, _ = Verifier.fit(SCHEMA, IDF, COMPARISON, DISTANCES, IS_MATCH, FOLDS, evidence, 0)
+    farthest = DISTANCES[evidence[:genuine]].max()
+    assert verifier.candidate_distance == pytest.approx((1.1 + 1 / genuine) * farthest)
