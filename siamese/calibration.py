@@ -52,7 +52,7 @@ class Calibration(BaseModel):
             scores: (n,) margin distances, or doubts; inf for pairs that no search would bring.
             is_match: (n,) labels.
             left, right: (n,) numbers of the pairs' records; without them every pair counts as independent of the others.
-            are_doubts: whether the scores are minus log-odds, which may do as they come.
+            are_doubts: whether the scores are minus log-odds, which are nearly right as they come.
             are_chosen: whether the pairs were chosen to teach (see :class:`siamese.evidence.Evidence`).
 
         Raises:

@@ -21,7 +21,7 @@ class Evidence(BaseModel):
         scores: (n,) rounded to seven digits, so that a rounding error decides no pair.
         is_match: (n,) labels.
         left, right: (n,) numbers of the pair's records: pairs that share one are not independent.
-        are_doubts: whether the scores are minus log-odds, which may do as they come.
+        are_doubts: whether the scores are minus log-odds, which are nearly right as they come.
         are_chosen: whether the pairs were chosen to teach (active learning): what they say of a score holds, but no share of them does,
             of matches or of errors, and so nothing is promised from them.
     """
