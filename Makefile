@@ -1,12 +1,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint typecheck walk-through bench bench-accuracy bench-clusters bench-few-labels bench-labelling bench-peers bench-queries bench-speed soak faults clean
+.PHONY: demo test pytest test-slow lint typecheck walk-through bench bench-accuracy bench-clusters bench-few-labels bench-labelling bench-peers bench-queries bench-speed soak faults clean
 
 demo: .venv/installed ## the whole job on data made from a seed
 	$(BIN)/siamese demo
 
-test: .venv/installed-test lint typecheck
+test: .venv/installed-test ## all that must pass: the types are checked while the tests run
+	$(MAKE) --jobs lint typecheck pytest
+
+pytest: .venv/installed-test
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test-slow: .venv/installed-test ## what takes long: whole runs on the public benchmarks, in a browser
@@ -54,18 +57,14 @@ soak: .venv/installed-test ## a scripted week of nightly runs, one drifted, one 
 faults: .venv/installed-test ## faults injected and inputs fuzzed: twenty minutes, as root
 	unshare --mount $(BIN)/python benchmarks/faults.py --out benchmarks/results
 
-.venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+.venv/installed-test: EXTRAS = [test,transformer]
+.venv/installed-bench: EXTRAS = [test,transformer,bench]
+.venv/installed .venv/installed-test .venv/installed-bench: pyproject.toml constraints.txt | .venv
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.$(EXTRAS)'
 	touch $@
 
-.venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,transformer]'
-	touch $@
-
-.venv/installed-bench: .venv/installed-test
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,transformer,bench]'
-	touch $@
+.venv:
+	$(PYTHON) -m venv $@
 
 clean:
 	rm -rf .venv demo walk-through build *.egg-info

@@ -42,6 +42,7 @@ _FLUSH_SECONDS = 30.0
 
 _starting = threading.Lock()
 _server: ApiServer | None = None
+_settings: tuple[Settings, Settings] | None = None  # outside and inside: Prefect makes some in 0.1 s
 
 
 def quiet_defaults() -> None:
@@ -62,22 +63,33 @@ def embedded_server() -> Iterator[str]:
     A configured API (environment or active profile) is used as it is. Otherwise the first use
     starts the embedded server, later ones share it, and each ends with its runs written down.
     """
-    global _server
     quiet_defaults()
-    from prefect.settings import get_current_settings, temporary_settings
+    from prefect.context import SettingsContext, get_settings_context
 
-    settings = get_current_settings()
-    if settings.api.url:
-        yield settings.api.url
+    outside = get_settings_context()
+    if outside.settings.api.url:
+        yield outside.settings.api.url
         return
-    defaults = _DEFAULTS | _quiet(settings)
-    with _starting, temporary_settings(set_defaults=defaults):
-        server = _server = _server or ApiServer(settings)
-    with temporary_settings(set_defaults=defaults, updates={"api.url": server.url}):
+    with _starting:
+        server, inside = _serve(outside.settings)
+    with SettingsContext(profile=outside.profile, settings=inside):
         try:
             yield server.url
         finally:
             server.flush()
+
+
+def _serve(outside: Settings) -> tuple[ApiServer, Settings]:
+    """Return the embedded server, started if need be, and the settings of what is called inside."""
+    global _server, _settings
+    from prefect.settings import temporary_settings
+
+    if _server is None or _settings is None or _settings[0] is not outside:
+        defaults = _DEFAULTS | _quiet(outside)
+        with temporary_settings(set_defaults=defaults) as inside:
+            server = _server = _server or ApiServer(outside)
+        _settings = outside, inside.copy_with_update(updates={"api.url": server.url})
+    return _server, _settings[1]
 
 
 def _quiet(settings: Settings) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What all tests share: a Prefect home of their own, the public benchmark data where it lies beside the project, and a browser."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -14,10 +15,17 @@ os.environ.setdefault("PREFECT_HOME", tempfile.mkdtemp(prefix="siamese-tests-"))
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads would only wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+gc.disable()  # until all is collected: a quarter of the time of the imports would go into looking through what stays
+
 settings.register_profile("untimed", deadline=None)  # how long an example takes says nothing on a busy machine
 settings.load_profile("untimed")
 
 BENCHMARKS = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,10 @@ def run_flow(name: str, *args: Any, runner: dict[str, Any] | None = None, **kwar
         return result
 
 
-def runner_options(runner: str, workers: int | None, address: str | None, out: str) -> dict[str, Any]:
-    """What :func:`flows.runners.task_runner` takes."""
+def runner_options(runner: str, workers: int | None, address: str | None, out: str) -> dict[str, Any] | None:
+    """What :func:`flows.runners.task_runner` takes; None where the flow's own runner is what is asked for."""
+    if (runner, workers, address) == ("threads", None, None):
+        return None
     if address is not None and "://" in out:
         raise SettingsError(
             f"a run for '{out}' is made in the temporary folder of this machine, which the workers at {address} may not see: "

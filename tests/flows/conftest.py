@@ -1,9 +1,14 @@
 """What the tests of the command line share: a small corpus with its model and index, made once."""
 
+import os
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from flows.embedded import embedded_server
 from pipeline.synthetic import make_corpus
 from siamese.encoder import SiameseEncoder
 from tests.flows.command import Answer, Made, Run, call
@@ -30,3 +35,17 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return Answer(code, *capsys.readouterr())
 
     return run_
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A Prefect home whose database is made: a copy of this process's, for Prefect takes ten seconds to make one."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    with (
+        embedded_server(),
+        closing(sqlite3.connect(Path(os.environ["PREFECT_HOME"]) / "prefect.db")) as made,
+        closing(sqlite3.connect(folder / "prefect.db")) as copied,
+    ):
+        made.backup(copied)
+    return folder

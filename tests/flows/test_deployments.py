@@ -77,7 +77,7 @@ def hook() -> Iterator[tuple[str, list[bytes]]]:
 
 @pytest.mark.slow
 def test_a_cron_fires_on_a_server_and_a_process_worker_does_the_job(
-    made: Made, tmp_path: Path, hook: tuple[str, list[bytes]]
+    made: Made, home: Path, tmp_path: Path, hook: tuple[str, list[bytes]]
 ) -> None:
     webhook, told_of = hook
     with socket.socket() as probe:
@@ -89,7 +89,7 @@ def test_a_cron_fires_on_a_server_and_a_process_worker_does_the_job(
     (data / "model").symlink_to(made.model)
     (data / "records.parquet").symlink_to(made.records)
     environment = os.environ | {
-        "PREFECT_HOME": str(tmp_path / "home"),
+        "PREFECT_HOME": str(home),
         "PREFECT_API_URL": url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",

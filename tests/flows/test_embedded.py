@@ -40,7 +40,7 @@ from prefect.artifacts import (
     create_markdown_artifact, create_progress_artifact, create_table_artifact,
     update_progress_artifact,
 )
-from prefect.settings import temporary_settings
+from prefect.settings import get_current_settings, temporary_settings
 from sqlalchemy.exc import OperationalError
 
 tries = []
@@ -87,8 +87,12 @@ with temporary_settings({"server.database.connection_url": "sqlite+aiosqlite:///
     except OperationalError as error:
         assert "unable to open database file" in str(error)
 
+with temporary_settings({"flows.default_retries": 3}), embedded_server() as first:
+    assert get_current_settings().flows.default_retries == 3
+
 with embedded_server() as url, embedded_server() as nested:
-    assert url == nested
+    assert first == url == nested
+    assert get_current_settings().flows.default_retries == 0
     assert working() == 3
     try:
         failing()

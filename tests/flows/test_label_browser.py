@@ -19,6 +19,7 @@ from flows.desk import Desk
 from flows.guard import Guard
 from flows.label_app import application
 from flows.label_page import listen, web_server
+from pipeline.labelling import LabelSession
 from pipeline.synthetic import make_corpus
 from siamese.errors import OutputError
 from tests.flows.fake_session import FakeSession
@@ -59,10 +60,10 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 @contextmanager
-def served(session: FakeSession) -> Iterator[str]:
+def served(session: FakeSession | LabelSession, by: str = "ann") -> Iterator[str]:
     """The page over a real socket, from a thread."""
     desk, listening = Desk(session), listen(0)
-    guard = Guard(application(desk, "ann"), listening.getsockname()[1])
+    guard = Guard(application(desk, by), listening.getsockname()[1])
     server = web_server(guard)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
@@ -134,7 +135,11 @@ def test_answers_outlive_a_reload_and_a_killed_program(opened: Callable[..., Any
         assert "“the same” is not written" in page.inner_text("#problem")
 
     assert written(labels) == {(*pair, "ann"): label for pair, label in given.items()} and len(given) == 20
-    with program(records, labels, "ann") as (process, address), program(records, labels, "bob") as (_, other):
+    with (
+        program(records, labels, "ann") as (process, address),
+        LabelSession(str(records), labels, train=False) as session,
+        served(session, "bob") as other,
+    ):
         both = {"ann": opened(address), "bob": opened(other)}
         answers = written(labels)
         for _ in range(3):

@@ -43,14 +43,14 @@ def wait_for(what: Callable[[], Any], seconds: float = 120.0) -> Any:
     raise AssertionError("it did not happen in time")
 
 
-def test_a_cron_fires_on_the_server_that_serve_starts(made: Made, tmp_path: Path) -> None:
+def test_a_cron_fires_on_the_server_that_serve_starts(made: Made, home: Path, tmp_path: Path) -> None:
     job = config(
         tmp_path / "jobs.toml", cron="* * * * * */3", model=made.model, records=made.records, out=tmp_path / "index"
     )
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     serving = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", "serve", str(job)],
-        env=environment | {"PREFECT_HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path(__file__).parents[2])},
+        env=environment | {"PREFECT_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])},
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=(tmp_path / "log").open("w"),
