@@ -16,6 +16,7 @@ from siamese.calibration import Calibration
 from siamese.errors import ArtifactError, SettingsError
 from siamese.evidence import Evidence
 from siamese.folders import AUDIT, check_manifest, read_json, write_json
+from siamese.logodds import LogOdds
 from siamese.prior import Histogram
 from siamese.promise import describe_share, false_positive_rate, pairs_needed
 
@@ -57,6 +58,8 @@ class Certificate(BaseModel):
         index: how the candidates were searched.
         candidates: their scores in short, from which the prior is estimated.
         evidence: the held-out pairs.
+        log_odds: of a match, by score, as the model that was calibrated on the evidence has it. None: of a version before it was said here;
+            how curves are fitted has changed since, and what follows from the evidence cannot be told any more.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +79,7 @@ class Certificate(BaseModel):
     index: dict[str, Any]
     candidates: dict[str, Any]
     evidence: Evidence
+    log_odds: LogOdds | None = None
 
     @classmethod
     def of(
@@ -113,6 +117,7 @@ class Certificate(BaseModel):
             index=index,
             candidates=dict(vars(candidates)),
             evidence=evidence,
+            log_odds=decision.calibration.log_odds,
         )
 
     def headline(self) -> dict[str, Any]:
@@ -166,7 +171,7 @@ def verify_run(run: Path) -> dict[str, Any]:
     """Recompute a run's certificate from its files.
 
     Returns:
-        What was promised and checked.
+        What was promised and checked; ``is_recomputed`` is false of a run that was made before the certificate said how it follows.
 
     Raises:
         ArtifactError: a file was lost or changed, or what it says does not follow from the evidence.
@@ -175,16 +180,9 @@ def verify_run(run: Path) -> dict[str, Any]:
     said = Certificate.read(run)
     if said.model != manifest["model"]:
         raise ArtifactError(f"the certificate of '{run}' is of another model ({said.model[:12]}): make the run again")
-    evidence = said.evidence
-    if not len(evidence):
+    if not len(said.evidence) or said.log_odds is None:
         return _checked(run, said, manifest)  # uncalibrated: the limit is the model's word, and nothing is promised
-    calibration = Calibration.fit(
-        *evidence.arrays,
-        evidence.left,
-        evidence.right,
-        are_doubts=evidence.are_doubts,
-        are_chosen=evidence.are_chosen,
-    )
+    calibration = Calibration.by(said.log_odds, said.evidence)
     candidates = Histogram(tuple(said.candidates["scores"]), tuple(said.candidates["counts"]))
     threshold = Threshold(**said.asked)
     cut = math.inf if said.cut is None else said.cut
@@ -227,6 +225,7 @@ def _checked(run: Path, said: Certificate, manifest: dict[str, Any]) -> dict[str
         "run": str(run),
         "kind": said.kind,
         "promises": said.headline()["promises"],
+        "is_recomputed": said.log_odds is not None,
         "flagged": flagged,
         "evidence": {"pairs": len(evidence), "matches": sum(evidence.is_match)},
         "assumptions": list(said.assumptions),

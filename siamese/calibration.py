@@ -65,7 +65,11 @@ class Calibration(BaseModel):
                 f"calibration needs genuine and imposite pairs held out of training, and got {len(labels)} pairs of one class: "
                 "label more pairs, or give the pairs file a 'split' column with both classes in 'valid'"
             )
-        log_odds = LogOdds.fit(evidence)
+        return cls.by(LogOdds.fit(evidence), evidence)
+
+    @classmethod
+    def by(cls, log_odds: LogOdds, evidence: Evidence) -> Self:
+        """What this curve says of the evidence, whichever way it was fitted."""
         return cls(log_odds=log_odds, max_distance=_best_f1(log_odds, evidence)[0], evidence=evidence)
 
     def best_f1(self, imposite_weight: float = 1.0) -> float:

@@ -63,6 +63,7 @@ def _of_run(name: str) -> dict[str, Any]:
 
 def _of_update() -> dict[str, Any]:
     assert call("update", "run", "today.parquet", "--out", "updated", "--json") == 0
+    assert verify_run(Path("updated"))["is_recomputed"]  # by the curve that the model was saved with
     counts = read_json(Path("updated", "summary.json"))
     clusters = pq.read_table("updated/clusters.parquet", columns=["record_id", "cluster_id"]).to_pandas()
     groups = clusters.groupby("cluster_id")["record_id"].apply(sorted)

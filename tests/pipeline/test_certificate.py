@@ -172,6 +172,16 @@ def test_a_certificate_that_does_not_follow_is_told(run, change, says) -> None:
         verify_run(run)
 
 
+def test_what_an_earlier_version_decided_is_checked_but_not_recomputed(run, tmp_path) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    text = json.loads((copy / CERTIFICATE).read_text())
+    del text["log_odds"]
+    (copy / CERTIFICATE).write_text(json.dumps(text))
+    sign(copy)
+    assert verify_run(run) == {**verify_run(copy), "run": str(run), "is_recomputed": True}
+    assert not verify_run(copy)["is_recomputed"]
+
+
 def test_flags_that_the_limit_does_not_give_are_told(run, tmp_path) -> None:
     copy = shutil.copytree(run, tmp_path / "copy")
     pairs = pd.read_parquet(copy / "pairs.parquet")
