@@ -180,8 +180,9 @@ def verify_run(run: Path) -> dict[str, Any]:
     said = Certificate.read(run)
     if said.model != manifest["model"]:
         raise ArtifactError(f"the certificate of '{run}' is of another model ({said.model[:12]}): make the run again")
+    # Uncalibrated: the limit is the model's word, and nothing is promised. Or of a version that did not say how it follows.
     if not len(said.evidence) or said.log_odds is None:
-        return _checked(run, said, manifest)  # uncalibrated: the limit is the model's word, and nothing is promised
+        return _checked(run, said, manifest)
     calibration = Calibration.by(said.log_odds, said.evidence)
     candidates = Histogram(tuple(said.candidates["scores"]), tuple(said.candidates["counts"]))
     threshold = Threshold(**said.asked)

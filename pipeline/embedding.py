@@ -116,6 +116,11 @@ class Embeddings:
             yield rows[number * SHARD_ROWS :][: len(shard)], shard
 
 
+def shard_path(folder: Path, number: int) -> Path:
+    """File of one shard of embeddings."""
+    return folder / f"{number:06d}.npy"
+
+
 def shard_paths(folder: Path) -> list[Path]:
     """Files of embeddings, in order."""
     return sorted(folder.glob("[0-9]*.npy"))
@@ -266,7 +271,7 @@ def read_corpus(schema: Schema, records: Records, folder: Path) -> dict[str, int
 def embed_block(encoder: Encoder, folder: Path, number: int) -> dict[str, int]:
     """One shard of contents to ``embeddings/*.npy``, whole or not at all."""
     texts = Contents.open(folder / CONTENTS).shards[number]
-    save_array(folder / EMBEDDINGS / f"{number:06d}.npy", encoder.encode(texts))
+    save_array(shard_path(folder / EMBEDDINGS, number), encoder.encode(texts))
     return {"contents": texts.num_rows}
 
 

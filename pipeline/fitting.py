@@ -60,7 +60,8 @@ def fit_encoder(
     data = read_training_set(records, labelled, seed=config.seed, hold_out=config.hold_out, strict=strict)
     train, valid, between = data.of("train"), data.of("valid"), data.of(BETWEEN)
     _check_classes("valid", valid, labelled, config)
-    unseen = np.setdiff1d(data.of("test", clean=False).rows(), (train + valid + between).rows())
+    labelled_rows = (train + valid + between).rows()
+    unseen = np.setdiff1d(data.of("test", clean=False).rows(), labelled_rows)
     known = data.records.take(pa.array(np.setdiff1d(np.arange(data.records.num_rows), unseen)))
     schema = Schema.infer(known, exclude=[records.id_column], kinds=kinds)
     schema = schema.without(side_marks(data.records, schema, train, kinds or {}))
@@ -72,7 +73,6 @@ def fit_encoder(
     if config.negatives == "mined":
         entities, mined_valid = entities_to_mine(data, train, valid)
     # From here on only the records that training and calibration look at.
-    labelled_rows = (train + valid + between).rows()
     rows = np.unique(np.concatenate([labelled_rows, mined_valid, *([entities.rows] if entities else [])]))
     texts = schema.select(data.records.take(pa.array(rows)))
     train, valid, between = (some.renumber(rows) for some in (train, valid, between))

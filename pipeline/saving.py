@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.contents import SHARD_ROWS, write_contents
-from pipeline.embedding import CONTENTS, IDS, save_array
+from pipeline.embedding import CONTENTS, EMBEDDINGS, IDS, save_array, shard_path
 from pipeline.indexing import MODEL, index_corpus
 from pipeline.live import Live
 from siamese.errors import DataError, OutputError
@@ -36,7 +36,7 @@ def save_index(live: Live, out: Place) -> None:
         (folder / CONTENTS).mkdir()
         for shard, start in enumerate(range(0, len(kept), SHARD_ROWS)):
             some = kept[start : start + SHARD_ROWS]
-            save_array(folder / "embeddings" / f"{shard:06d}.npy", live.embeddings.take(some))
+            save_array(shard_path(folder / EMBEDDINGS, shard), live.embeddings.take(some))
             if live.contents.shards:
                 write_contents(live.contents.take(some), folder / CONTENTS, shard)
         if not live.contents.shards:

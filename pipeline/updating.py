@@ -36,6 +36,7 @@ from pipeline.embedding import (
     measure,
     save_array,
     save_blocks,
+    shard_path,
     shard_paths,
 )
 from pipeline.proposing import (
@@ -84,7 +85,7 @@ def _embed(encoder: Encoder, contents: Contents, before: Corpus, old: NDArray[np
     paths = shard_paths(before.folder / EMBEDDINGS)
     shards, shard = np.unique(places[stays] // SHARD_ROWS, return_inverse=True)
     for number, one in enumerate(shards):
-        link(paths[one], folder / f"{number:06d}.npy")
+        link(paths[one], shard_path(folder, number))
     places[stays] = shard * SHARD_ROWS + places[stays] % SHARD_ROWS
     written = np.flatnonzero(~stays)
     places[written] = len(shards) * SHARD_ROWS + np.arange(len(written))
@@ -93,7 +94,7 @@ def _embed(encoder: Encoder, contents: Contents, before: Corpus, old: NDArray[np
         new = some[old[some] < 0]
         fresh = encoder.encode(contents.take(new)) if len(new) else None
         number = len(shards) + start // SHARD_ROWS
-        save_blocks(folder / f"{number:06d}.npy", (len(some), encoder.dim), _filled(known, old[some], fresh))
+        save_blocks(shard_path(folder, number), (len(some), encoder.dim), _filled(known, old[some], fresh))
     if len(shards):  # else all are in order
         save_array(folder / PLACES, places)
 

@@ -81,7 +81,7 @@ def estimate_prior(
         return Prior(evidence_share, evidence_share, 1.0, 1.0, 0)
     share = _match_share(calibration.log_odds(centres), counts, evidence_share)
     weight = _odds_ratio(evidence_share, share)
-    kind = calibration.log_odds.kind if calibration.log_odds.kind != "given" else "logistic"  # what can be refitted
+    kind = calibration.log_odds.kind if calibration.log_odds.kind != "given" else "logistic"  # what follows each draw
     random = np.random.default_rng(seed)
     drawn = []
     for _ in range(DRAWS):
