@@ -34,7 +34,7 @@ def dedupe(
     truth: Truth = None,
     exact: Exact = False,
     config: Annotated[
-        Path | None, typer.Option(help="TOML or JSON: [golden], rules of golden records; [drift], limits.")
+        Path | None, typer.Option(help="TOML or JSON: table golden, rules of golden records; table drift, limits.")
     ] = None,
     runner: Runner = "threads",
     workers: Workers = None,

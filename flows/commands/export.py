@@ -12,7 +12,7 @@ def export(
     run: str,
     out: Annotated[str, typer.Option(help="Folder to write, or its URL.")],
     format: Annotated[
-        str, typer.Option(help="csv or xlsx (extra [xlsx]; it keeps codes such as 0012 as they are).")
+        str, typer.Option(help="csv or xlsx (extra xlsx; it keeps codes such as 0012 as they are).")
     ] = "csv",
     table: Annotated[
         list[str] | None, typer.Option(help="pairs, clusters, golden or dropped, once for each; all unless given.")

@@ -14,9 +14,11 @@ Confidence = Annotated[float, typer.Option(help="Of the promise.")]
 Truth = Annotated[str | None, typer.Option(help="File of all true pairs, to measure the run against.")]
 Verifier = Annotated[str | None, typer.Option(help="none: the distance alone decides. Else the model's verifier does.")]
 IndexKind = Annotated[str, typer.Option(help="auto, flat, ivf or ivfpq.")]
-Runner = Annotated[str, typer.Option(help="threads, or dask (extra [dask]): where searching and scoring is done.")]
+Runner = Annotated[str, typer.Option(help="threads, or dask (extra dask): where searching and scoring is done.")]
 Workers = Annotated[int | None, typer.Option(help="Threads, or processes of a Dask cluster made for the run.")]
 Address = Annotated[str | None, typer.Option(help="Scheduler of a Dask cluster that is there: tcp://HOST:PORT.")]
 AcceptDrift = Annotated[bool, typer.Option(help="Publish the run, however much it differs from the one before.")]
-DriftConfig = Annotated[Path | None, typer.Option("--config", help="TOML or JSON: [drift], how much a run may differ.")]
+DriftConfig = Annotated[
+    Path | None, typer.Option("--config", help="TOML or JSON: table drift, how much a run may differ.")
+]
 Exact = Annotated[bool, typer.Option(help="Compare every record with every other: slow, loses nothing.")]

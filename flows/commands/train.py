@@ -25,7 +25,9 @@ def train(
     verifier: Annotated[str | None, typer.Option(help="trees, or none: the distance alone decides.")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML or JSON: [schema], [tower], [training].")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML or JSON with the tables schema, tower and training, or some of them.")
+    ] = None,
     strict: Annotated[bool, typer.Option(help="Refuse pairs labelled both ways.")] = False,
     id_column: Id = "record_id",
     as_json: Json = False,

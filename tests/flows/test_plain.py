@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import typer
 from rich.console import Console
+from rich.text import Text
 
 from flows import compared, listed, show
+from flows.cli import app
 from flows.label_terminal import marked
 from flows.plain import plain
 from tests.flows.command import Made, call
@@ -73,3 +76,14 @@ def test_records_that_are_labelled_in_the_terminal(text: str) -> None:
 def test_what_is_long_says_how_much_more_there_is() -> None:
     assert plain("x" * 130).plain == "x" * 120 + " … 10 more characters"
     assert plain("x" * 120).plain == "x" * 120
+
+
+def test_no_word_of_a_help_text_is_taken_for_markup() -> None:
+    texts = [
+        text
+        for name, command in typer.main.get_command(app).commands.items()
+        for text in (command.help, *(getattr(param, "help", None) for param in command.params))
+        if text
+    ]
+    assert len(texts) > 100
+    assert [text for text in texts if Text.from_markup(text).plain != text] == []
