@@ -1,7 +1,8 @@
 """Portrait: what records look like, field by field, in a few numbers: what a later corpus is held against.
 
-Of every other record the words are kept, as a bitmap of their hashes; the share of the words of the rest that are not among them is what
-unseen words there are where nothing has changed (a phone number is nearly always unseen, a city hardly ever).
+Of half of the records the words are kept, as a bitmap of their hashes; the share of the words of the rest that are not among them is what
+unseen words there are where nothing has changed (a phone number is nearly always unseen, a city hardly ever). The halves are drawn in short
+runs of records: duplicates often stand side by side, and parted by turns each would vouch for the other.
 """
 
 import base64
@@ -23,6 +24,7 @@ from siamese.text import split_words
 RECORDS = 10_000  # that a portrait is of, at most: a share of them is known to one percent
 LENGTHS = np.unique(np.geomspace(1, 65_536, 64).round().astype(np.int64))  # characters, where bins begin
 BITS = 18  # of a word's hash
+RUN = 8  # records that are in the same half
 # What a value may hold, told by the octets of its UTF-8; "signs" are U+0080 to U+00BF, which text that was read in the wrong encoding has
 # in it, and "far" what is beyond the alphabets of Europe and the Near East, U+FFFD for what could not be read among it.
 CLASSES = ("letters", "digits", "spaces", "punctuation", "controls", "signs", "accents", "alphabets", "far")
@@ -37,7 +39,7 @@ class Column(BaseModel):
         values: how many have one.
         lengths: how many of these begin in each bin of LENGTHS.
         holds: how many of these hold characters of each of CLASSES.
-        words: bitmap of the words of every other record.
+        words: bitmap of the words of half of the records.
         words_left, unseen: words of the rest, and how many of them are not in the bitmap.
     """
 
@@ -112,10 +114,11 @@ def hash_fields(texts: pa.Table, schema: Schema) -> dict[str, Hashed]:
 
 
 def hash_field(text: pa.Array, kind: Kind) -> Hashed:
-    """Hashes of all words, and whether each is of an even row."""
+    """Hashes of all words, and whether each is of the half that is kept."""
     words = split_words(canonical(text, kind))
-    row = np.repeat(np.arange(len(text)), np.diff(words.offsets))
-    return (hash_words(words) >> np.uint64(64 - BITS)).astype(np.int64), row % 2 == 0
+    in_half = np.random.default_rng(0).permutation(-(-len(text) // RUN)) % 2 == 0
+    is_kept = np.repeat(np.repeat(in_half, RUN)[: len(text)], np.diff(words.offsets))
+    return (hash_words(words) >> np.uint64(64 - BITS)).astype(np.int64), is_kept
 
 
 def _holds(values: pa.Array) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from pipeline.drifting import Before, Seen, measure_drift
 from pipeline.limits import DriftLimits, Limit
 from pipeline.observed import BIN, BINS, Observed, Part
 from pipeline.synthetic import make_corpus
-from siamese.portrait import CLASSES, RECORDS, Column, Hashed, Portrait, hash_fields, sample
+from siamese.portrait import CLASSES, RECORDS, RUN, Column, Hashed, Portrait, hash_fields, sample
 from siamese.schema import Kind, Schema, as_table
 
 LIMITS = DriftLimits()
@@ -285,11 +285,21 @@ def test_a_column_counts_what_a_loop_counts(values: list[str]) -> None:
     assert column.holds == counts
 
 
+def names(*values: str | None) -> Column:
+    return Column.of(pa.array(values, pa.large_string()), Kind.NAME)
+
+
 def test_words_of_the_kept_half_are_seen_and_others_are_not() -> None:
-    column = Column.of(pa.array(["anna", "bert", "carl", "anna", None], pa.large_string()), Kind.NAME)
-    assert (column.words_left, column.unseen) == (2, 1)  # rows 1 and 3 beside rows 0, 2 and 4
-    assert column.unseen_among(pa.array(["anna carl zoe", None, "bert"], pa.large_string())) == (4, 2)
+    column = names(*["anna", "bert", None, None] * (RUN // 2))
+    assert (column.words_left, column.unseen) == (RUN // 2, 0)
+    assert names(*["anna"] * RUN, *["bert"] * RUN).unseen == RUN
+    assert column.unseen_among(pa.array(["anna zoe", None], pa.large_string())) == (2, 1)
     assert Column.model_validate_json(column.model_dump_json()) == column
+
+
+def test_duplicates_side_by_side_do_not_vouch_for_each_other() -> None:
+    column = names(*(f"x{number // 2}" for number in range(100 * RUN)))
+    assert column.words_left == column.unseen == 50 * RUN
 
 
 def test_a_portrait_of_many_is_of_a_sample() -> None:
