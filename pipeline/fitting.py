@@ -2,21 +2,25 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipeline.contents import content_keys
+from pipeline.heldout import HeldOut
+from pipeline.material import Material
 from pipeline.pairs import LabelledPairs, entities_of
 from pipeline.records import Records
-from pipeline.training_set import BETWEEN, entities_to_mine, read_training_set, side_marks
-from siamese.calibration import LEAST_PAIRS, Calibration, pool_evidence
+from pipeline.training_set import BETWEEN, read_training_set, side_marks
+from siamese.calibration import LEAST_PAIRS, Calibration
 from siamese.comparison import Comparison
 from siamese.crossfit import CrossFitted, Folds, cross_fit, deal_folds
 from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError
+from siamese.lessons import Lessons
 from siamese.measures import average_precision
 from siamese.pairs import Pairs
 from siamese.portrait import Portrait, sample
@@ -58,75 +62,33 @@ def fit_encoder(
     """
     config = config or TrainingConfig()
     data = read_training_set(records, labelled, seed=config.seed, hold_out=config.hold_out, strict=strict)
-    train, valid, between = data.of("train"), data.of("valid"), data.of(BETWEEN)
+    train, valid = data.of("train"), data.of("valid")
     _check_classes("valid", valid, labelled, config)
-    labelled_rows = (train + valid + between).rows()
-    unseen = np.setdiff1d(data.of("test", clean=False).rows(), labelled_rows)
-    known = data.records.take(pa.array(np.setdiff1d(np.arange(data.records.num_rows), unseen)))
+    known = data.known
     schema = Schema.infer(known, exclude=[records.id_column], kinds=kinds)
     schema = schema.without(side_marks(data.records, schema, train, kinds or {}))
+    known = schema.select(known)
     network = build_tower(tower, schema, tower_settings, config.seed)
     _check_classes("train", train + valid if network.averages else train, labelled, config)
-    network.fit_corpus(network.featurise(schema.select(known)))
+    network.fit_corpus(network.featurise(known))
+    material = Material.of(data, schema, network, config)
 
-    entities, mined_valid = None, np.empty(0, np.int64)
-    if config.negatives == "mined":
-        entities, mined_valid = entities_to_mine(data, train, valid)
-    # From here on only the records that training and calibration look at.
-    rows = np.unique(np.concatenate([labelled_rows, mined_valid, *([entities.rows] if entities else [])]))
-    texts = schema.select(data.records.take(pa.array(rows)))
-    train, valid, between = (some.renumber(rows) for some in (train, valid, between))
-    if entities:
-        entities, mined_valid = entities.renumber(rows), np.searchsorted(rows, mined_valid)
-    features = network.featurise(texts)
-
-    def with_mined_valid() -> Pairs:
-        """The valid pairs and, where imposites are mined, those that the tower as it is brings near: what a run will propose."""
-        if entities is None:
-            return valid
-        return valid + entities.mine(network.embed(features).numpy(), mined_valid, config.mined_per_record)
-
-    choosing = with_mined_valid()
-    untrained = average_precision(pair_distances(network.embed(features), choosing, config.energy), choosing.is_match)
-    # One draw of pairs, parted here by entity; else what the user's own parts have in common.
-    one_draw = data.part is not None
-    apart = one_draw or entities is not None or 2 * len(np.intersect1d(train.rows(), valid.rows())) < len(valid.rows())
-    # Where the mean of the folds' towers is the tower, no pair need be kept from all of them: each is judged by one that it did not teach.
-    learned, miners = train, entities
-    if network.averages:
-        learned = train + valid + between
-        miners = entities and replace(entities, rows=np.union1d(entities.rows, mined_valid))
-    folds = _folds(texts, learned, apart, miners, config, network)
+    choosing = material.valid_and_near(network)
+    untrained = average_precision(
+        pair_distances(network.embed(material.features), choosing, config.energy), choosing.is_match
+    )
+    learned, entities = material.learned, material.learned_entities
+    folds = _folds(material, learned, entities, config, network)
     if folds is None:
-        learned, miners = train, entities
-        _check_classes("train", train, labelled, config)
-    crossed = _train(network, features, learned, choosing, folds, config, miners, on_epoch)
+        learned, entities = material.train, material.entities
+        _check_classes("train", learned, labelled, config)
+    crossed = _train(network, material.features, learned, choosing, folds, config, entities, on_epoch)
+    held = HeldOut.of(crossed, material, network, has_valid=learned is not material.train)
 
-    pairs, distances, fold_of, places = crossed.pairs, crossed.distances, crossed.folds, crossed.places
-    like_valid = (places >= len(train)) | (entities is not None) | (one_draw and network.averages)
-    if learned is train:
-        held_out = with_mined_valid()
-        pairs = pairs + held_out
-        distances = np.append(distances, pair_distances(network.embed(features), held_out, config.energy))
-        fold_of = np.append(fold_of, np.full(len(held_out), -1))
-        like_valid = np.append(like_valid, np.ones(len(held_out), bool))
-        labelled_ones = np.arange(len(train), len(train) + len(valid))
-        places = np.concatenate([places, labelled_ones, np.full(len(held_out) - len(valid), -1)])
-    margin_distances = distances.astype(np.float64) / crossed.margin
-    # Pairs drawn to be judged teach, but they are no sample of what a run proposes: probabilities are learned from them only where there
-    # is nothing else. Then from all: they were chosen by what the records say, so among pairs of a like score the share of matches holds.
-    is_chosen = np.concatenate([data.is_chosen_of(split) for split in ("train", "valid", BETWEEN)])
-    is_plain = np.flatnonzero((places < 0) | ~is_chosen[places])
-    are_chosen = len(np.unique(pairs.is_match[is_plain])) < 2
-    if are_chosen:
-        evidence = np.arange(len(pairs))
-    else:
-        evidence = is_plain[
-            pool_evidence(pairs.is_match[is_plain], like_valid[is_plain], np.random.default_rng(config.seed))
-        ]
-    some = pairs.take(evidence)
+    evidence, are_chosen = held.evidence(data.is_chosen_of("train", "valid", BETWEEN), config.seed)
+    some = held.pairs.take(evidence)
     calibration = Calibration.fit(
-        margin_distances[evidence], some.is_match, some.left, some.right, are_chosen=are_chosen
+        held.margin_distances[evidence], some.is_match, some.left, some.right, are_chosen=are_chosen
     )
     if len(evidence) < LEAST_PAIRS:
         log.warning(
@@ -134,26 +96,11 @@ def fit_encoder(
             len(evidence),
             LEAST_PAIRS,
         )
-    precision = {
-        "untrained": untrained,
-        "distance": average_precision(margin_distances[like_valid], pairs.is_match[like_valid]),
-    }
-    verifier, doubts = None, None
+    precision = {"untrained": untrained, "distance": held.average_precision(held.margin_distances)}
+    verifier, scores = None, held.margin_distances
     if config.verifier != "none" and folds is not None and word_fields(schema):
-        idf = document_frequency(schema.select(known), schema)
-        comparison = Comparison(Profiles.of(texts, schema, idf), pairs.left, pairs.right)
-        verifier, doubts = Verifier.fit(
-            schema,
-            idf,
-            comparison,
-            margin_distances,
-            pairs.is_match,
-            fold_of,
-            evidence,
-            config.seed,
-            are_chosen=are_chosen,
-        )
-        precision["verifier"] = average_precision(doubts[like_valid], pairs.is_match[like_valid])
+        verifier, scores = _fit_verifier(held, material, known, evidence, config, are_chosen)
+        precision["verifier"] = held.average_precision(scores)
     metrics = {
         "pairs": {
             "path": labelled.path,
@@ -173,17 +120,55 @@ def fit_encoder(
         },
     }
     encoder = SiameseEncoder(network, config.energy, crossed.margin, calibration, config, metrics, verifier=verifier)
-    encoder.portrait = _portrait(schema.select(known), schema)
+    encoder.portrait = _portrait(known, schema)
     if config.lessons:
-        taught = np.flatnonzero(fold_of >= 0)
-        pairs, margin_distances, is_mined = pairs.take(taught), margin_distances[taught], places[taught] < 0
-        if folds is None:
-            pairs, is_mined = learned, np.zeros(len(learned), bool)
-            margin_distances = encoder.margin_distance(pair_distances(network.embed(features), pairs, config.energy))
-        scores = margin_distances if doubts is None else doubts[taught]
-        ids = data.records[records.id_column].take(pa.array(rows))
-        encoder.lessons = teach(encoder, texts, ids, pairs, is_mined, margin_distances, scores)
+        ids = data.records[records.id_column].take(pa.array(material.rows))
+        encoder.lessons = _lessons(encoder, material, ids, held, scores, None if folds else learned)
     return encoder
+
+
+def _fit_verifier(
+    held: HeldOut,
+    material: Material,
+    known: pa.Table,
+    evidence: NDArray[np.int64],
+    config: TrainingConfig,
+    are_chosen: bool,
+) -> tuple[Verifier, NDArray[np.float64]]:
+    """The verifier, and the out-of-fold score of each held-out pair."""
+    schema = material.schema
+    idf = document_frequency(known, schema)
+    comparison = Comparison(Profiles.of(material.texts, schema, idf), held.pairs.left, held.pairs.right)
+    return Verifier.fit(
+        schema,
+        idf,
+        comparison,
+        held.margin_distances,
+        held.pairs.is_match,
+        held.folds,
+        evidence,
+        config.seed,
+        are_chosen=are_chosen,
+    )
+
+
+def _lessons(
+    encoder: SiameseEncoder,
+    material: Material,
+    ids: pa.Array,
+    held: HeldOut,
+    scores: NDArray[np.float64],
+    learned: Pairs | None,
+) -> Lessons:
+    """Labelled pairs to show beside others: those of the folds or, where there are none, ``learned``."""
+    if learned is None:
+        taught = np.flatnonzero(held.folds >= 0)
+        some = held.pairs.take(taught), held.places[taught] < 0, held.margin_distances[taught], scores[taught]
+    else:
+        distances = pair_distances(encoder.tower.embed(material.features), learned, encoder.energy)
+        margin_distances = encoder.margin_distance(distances)
+        some = learned, np.zeros(len(learned), bool), margin_distances, margin_distances
+    return teach(encoder, material.texts, ids, *some)
 
 
 def _portrait(texts: pa.Table, schema: Schema) -> Portrait:
@@ -222,25 +207,25 @@ def _check_classes(part: str, pairs: Pairs, labelled: LabelledPairs, config: Tra
 
 
 def _folds(
-    texts: pa.Table, learned: Pairs, apart: bool, entities: Entities | None, config: TrainingConfig, tower: Tower
+    material: Material, learned: Pairs, entities: Entities | None, config: TrainingConfig, tower: Tower
 ) -> Folds | None:
-    """Folds that lie to each other as valid lies to train: of other entities (``apart``), or of other pairs among the same records.
+    """Folds that lie to each other as valid lies to train: of other entities, or of other pairs among the same records.
 
     None where nothing asks for them, or there are too few pairs.
     """
     if config.verifier == "none" and not tower.averages:
         return None
-    n = texts.num_rows
-    if apart:
+    n = material.texts.num_rows
+    if material.is_apart:
         entity = entities_of(learned, n) if entities is None else entities.of
         groups, matched = entity, np.bincount(entity, minlength=n)[entity] > 1
     else:
-        content = np.unique(content_keys(texts), axis=0, return_inverse=True)[1].reshape(n)
+        content = np.unique(content_keys(material.texts), axis=0, return_inverse=True)[1].reshape(n)
         left, right = content[learned.left], content[learned.right]
         groups, matched = np.minimum(left, right) * n + np.maximum(left, right), learned.is_match == 1
     for count in range(config.folds or tower.config.folds, 1, -1):
         dealt = deal_folds(groups, matched, count, config.seed)
-        folds = Folds(count, dealt[learned.left], dealt) if apart else Folds(count, dealt)
+        folds = Folds(count, dealt[learned.left], dealt) if material.is_apart else Folds(count, dealt)
         matches, others = (
             np.bincount(folds.of_pairs[learned.is_match == label], minlength=count) > 0 for label in (1, 0)
         )

@@ -51,9 +51,16 @@ class TrainingSet:
         """The pairs of a split; ``clean`` leaves out those labelled both ways."""
         return self.pairs.take(self._places(split, clean))
 
-    def is_chosen_of(self, split: str) -> NDArray[np.bool_]:
-        """Of the clean pairs of a split, which were drawn to be judged: no sample of what a run proposes."""
-        return self.is_chosen[self._places(split, True)]
+    def is_chosen_of(self, *splits: str) -> NDArray[np.bool_]:
+        """Of the clean pairs of splits, which were drawn to be judged: no sample of what a run proposes."""
+        return np.concatenate([self.is_chosen[self._places(split, True)] for split in splits])
+
+    @property
+    def known(self) -> pa.Table:
+        """The records, less those that only pairs of the test split name."""
+        named = Pairs.concat([self.of(split) for split in ("train", "valid", BETWEEN)]).rows()
+        unseen = np.setdiff1d(self.of("test", clean=False).rows(), named)
+        return self.records.take(pa.array(np.setdiff1d(np.arange(self.records.num_rows), unseen)))
 
     def _places(self, split: str, clean: bool) -> NDArray[np.bool_]:
         return (self.split == split) & ~(self.conflict & clean)
