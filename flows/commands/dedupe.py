@@ -20,7 +20,7 @@ from flows.commands.options import (
     Verifier,
     Workers,
 )
-from flows.commands.running import answer, model_of, run_flow, runner_options, wants_verifier
+from flows.commands.running import answer, check_inputs, model_of, run_flow, runner_options, wants_verifier
 
 
 def dedupe(
@@ -51,6 +51,7 @@ def dedupe(
 
     settings = configs.read(config)
     model, (records,) = model_of(inputs, 1, "records")
+    check_inputs(records, id_column=id_column)
     result = run_flow(
         "dedupe",
         model,

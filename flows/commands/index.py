@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import Id, IndexKind, Json
-from flows.commands.running import answer, run_flow
+from flows.commands.running import answer, check_inputs, run_flow
 
 
 def index(
@@ -19,4 +19,5 @@ def index(
     """Embed and index a corpus, for queries."""
     from flows import show
 
+    check_inputs(records, id_column=id_column)
     answer(run_flow("index", model, records, out, kind=kind, id_column=id_column), as_json, show.indexed)

@@ -20,7 +20,7 @@ from flows.commands.options import (
     Verifier,
     Workers,
 )
-from flows.commands.running import answer, model_of, run_flow, runner_options, wants_verifier
+from flows.commands.running import answer, check_inputs, model_of, run_flow, runner_options, wants_verifier
 
 
 def link(
@@ -47,6 +47,7 @@ def link(
     from flows import show
 
     model, (left, right) = model_of(inputs, 2, "left and right")
+    check_inputs(left, right, id_column=id_column)
     result = run_flow(
         "link",
         model,

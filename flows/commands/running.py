@@ -27,6 +27,17 @@ def run_flow(name: str, *args: Any, runner: dict[str, Any] | None = None, **kwar
         return result
 
 
+def check_inputs(*records: str, id_column: str, pairs: str | None = None) -> None:
+    """Refuse what cannot be read before a server is started for it, which takes seconds."""
+    from pipeline.pairs import LabelledPairs
+    from pipeline.records import Records
+
+    for path in records:
+        Records.open(path, id_column)
+    if pairs is not None:
+        LabelledPairs.read(pairs)
+
+
 def runner_options(runner: str, workers: int | None, address: str | None, out: str) -> dict[str, Any] | None:
     """What :func:`flows.runners.task_runner` takes; None where the flow's own runner is what is asked for."""
     if (runner, workers, address) == ("threads", None, None):

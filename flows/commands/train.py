@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import Id, Json
-from flows.commands.running import answer, run_flow
+from flows.commands.running import answer, check_inputs, run_flow
 
 
 def train(
@@ -49,6 +49,7 @@ def train(
     settings = configs.training({**job.training, **{name: value for name, value in given.items() if value is not None}})
     tower_settings = dict(job.tower)
     configured = tower_settings.pop("name", "ngram")
+    check_inputs(records, id_column=id_column, pairs=pairs)
     result = run_flow(
         "train",
         records,

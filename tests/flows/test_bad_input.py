@@ -82,6 +82,18 @@ def test_records_lack_the_id_column(refuse: Refuse, made: Made, records: pd.Data
     refuse("link", made.model, made.records, bad, says=says)
 
 
+def test_records_and_pairs_are_refused_before_a_server_is_started(
+    refuse: Refuse, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.embedded.embedded_server", lambda: pytest.fail("a server was started"))
+    gone, says = tmp_path / "gone.parquet", (f"'{tmp_path / 'gone.parquet'}'",)
+    refuse("train", gone, made.pairs, says=says)
+    refuse("train", made.records, gone, says=says)
+    refuse("index", made.model, gone, says=says)
+    refuse("dedupe", made.model, gone, says=says)
+    refuse("link", made.model, made.records, gone, says=says)
+
+
 @pytest.mark.parametrize("command", ["dedupe", "index"])
 def test_records_lack_a_column_of_the_schema(
     refuse: Refuse, made: Made, records: pd.DataFrame, tmp_path: Path, command: str
