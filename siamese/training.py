@@ -230,7 +230,8 @@ def _run_epoch(
         left, right = torch.from_numpy(places).to(embedded.device).view(2, -1)
         distances = distance(embedded[left], embedded[right], config.energy)
         is_match = torch.from_numpy(batch.is_match).to(embedded.device)
-        loss = contrastive_loss(distances, is_match, margin, weights[chosen].to(embedded.device))
+        slack = tower.config.slack * margin
+        loss = contrastive_loss(distances, is_match, margin, weights[chosen].to(embedded.device), slack)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -29,6 +29,8 @@ class NgramConfig(TowerConfig):
     gram_weight: float = 0.37  # of n-grams at the start, against 1 for words: a word has some fifteen of them
     joined_weight: float = 0.5  # of two neighbouring words as one
     learning_rate: float = 1e-2
+    # Without it a genuine pair that lacks a word on one side goes on taking weight from that word, though no imposite is as near.
+    slack: float = 0.3
 
 
 class NgramTower(Tower):

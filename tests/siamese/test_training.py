@@ -170,7 +170,8 @@ def test_the_loss_told_is_the_mean_over_the_pairs_whatever_the_batches() -> None
         told.append(trained.history[1].loss)
     tower, features = small_tower()
     distances = pair_distances(tower.embed(features), TRAIN, Energy.EUCLIDEAN).astype(float)
-    expected = np.where(TRAIN.is_match == 1, distances**2, np.maximum(0, 1.2 - distances) ** 2).mean()
+    pulled = np.maximum(0, distances - 1.2 * tower.config.slack) ** 2
+    expected = np.where(TRAIN.is_match == 1, pulled, np.maximum(0, 1.2 - distances) ** 2).mean()
     assert told == pytest.approx([expected, expected], rel=1e-4)
 
 
@@ -253,7 +254,8 @@ def test_balance_weighs_the_classes() -> None:
     tower, features = small_tower()
     distances = pair_distances(tower.embed(features), TRAIN, Energy.EUCLIDEAN).astype(float)
     match = TRAIN.is_match == 1
-    means = [(distances[match] ** 2).mean(), (np.maximum(0, 1.2 - distances[~match]) ** 2).mean()]
+    pulled = np.maximum(0, distances[match] - 1.2 * tower.config.slack) ** 2
+    means = [pulled.mean(), (np.maximum(0, 1.2 - distances[~match]) ** 2).mean()]
     assert told[0] == pytest.approx((means[0] + 3 * means[1]) / 4, rel=1e-4)
     assert told[1] == pytest.approx(sum(means) / 2, rel=1e-4)
 
