@@ -52,7 +52,7 @@ class NgramTower(Tower):
         n_fields = len(schema.fields)
         self.feature_weight = nn.Parameter(torch.zeros(2**HASH_BITS))  # logarithm, as the next three
         groups = torch.zeros(n_fields, len(Group))
-        groups[:, Group.GRAM] = float(np.log(config.gram_weight))
+        groups[:, [Group.GRAM, Group.GRAM_CODE]] = float(np.log(config.gram_weight))
         groups[:, [Group.JOINED, Group.JOINED_CODE]] = float(np.log(config.joined_weight))
         self.group_weight = nn.Parameter(groups)
         self.place_weight = nn.Parameter(torch.zeros(n_fields, PLACES[-1] + 1))
@@ -63,10 +63,12 @@ class NgramTower(Tower):
         self._has_grams = np.array([field.kind is not Kind.NUMBER for field in schema.fields])
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Models of before there were places weigh all of them alike."""
-        return super().load_state_dict(
-            {"place_weight": torch.zeros_like(self.place_weight), **state_dict}, *args, **kwargs
-        )
+        """Models of before there were places weigh all of them alike, and n-grams of codes as those of other words."""
+        weights = {"place_weight": torch.zeros_like(self.place_weight), **state_dict}
+        groups = weights.get("group_weight")
+        if groups is not None and groups.shape[1] == Group.GRAM_CODE:
+            weights["group_weight"] = torch.cat([groups, groups[:, [Group.GRAM]]], dim=1)
+        return super().load_state_dict(weights, *args, **kwargs)
 
     def featurise(self, records: pa.Table) -> Bags:
         return featurise(records, self.schema, JOINED_KINDS)
@@ -136,8 +138,10 @@ class NgramTower(Tower):
             return torch.from_numpy(array).to(self.device)
 
         group_weight = self.group_weight.exp()
-        of_group = torch.repeat_interleave(group_weight[put(field), Group.GRAM], put(lengths))
-        of_group = of_group.index_copy(0, put(bounds[:-1]), group_weight[put(field), put(features.groups[word])])
+        group = features.groups[word]
+        of_gram = np.where(group == Group.CODE, Group.GRAM_CODE, Group.GRAM)
+        of_group = torch.repeat_interleave(group_weight[put(field), put(of_gram)], put(lengths))
+        of_group = of_group.index_copy(0, put(bounds[:-1]), group_weight[put(field), put(group)])
         feature = put(ids)
         # index_select, not [], which takes four times as long
         weight = self.idf.index_select(0, feature) * self.feature_weight.index_select(0, feature).exp()

@@ -103,7 +103,8 @@ def test_shares_of_fields_and_words_are_sums_over_their_features(ngram: NgramTow
             itself, *grams = bags.feature_ids[bags.feature_offsets[word] : bags.feature_offsets[word + 1]]
             vector = group[field, bags.groups[word]] * weight[itself] * projection[itself]
             if SCHEMA.fields[field].kind is not Kind.NUMBER:
-                vector = vector + sum(group[field, Group.GRAM] * weight[gram] * projection[gram] for gram in grams)
+                of_gram = Group.GRAM_CODE if bags.groups[word] == Group.CODE else Group.GRAM
+                vector = vector + sum(group[field, of_gram] * weight[gram] * projection[gram] for gram in grams)
             name = next(spelled)
             summed[name] = summed.get(name, 0) + place_weight[field, PLACES[min(place, len(PLACES) - 1)]] * vector
         if summed:

@@ -158,16 +158,23 @@ def test_ngram_places_tell_the_order_of_words_once_they_weigh_differently() -> N
     assert gap(both) < gap(turned) - 0.3
 
 
-def test_ngram_weights_of_before_there_were_places_give_the_same_embeddings() -> None:
+def test_ngram_weights_of_earlier_versions_give_the_same_embeddings() -> None:
+    """They know no places, and n-grams of codes as those of other words."""
     tower, old = make("ngram", seed=5), make("ngram", seed=5)
+    generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
-        tower.feature_weight.normal_(generator=torch.Generator().manual_seed(2))
-        old.place_weight.fill_(9.0)  # whatever was there
+        tower.feature_weight.normal_(generator=generator)
+        tower.group_weight.normal_(generator=generator)
+        tower.group_weight[:, Group.GRAM_CODE] = tower.group_weight[:, Group.GRAM]
+        for weight in old.parameters():
+            weight.fill_(0.3)  # whatever was there
     weights = {name: weight for name, weight in tower.state_dict().items() if name != "place_weight"}
-    old.load_state_dict(weights)
+    old.load_state_dict({**weights, "group_weight": weights["group_weight"][:, : Group.GRAM_CODE]})
     assert torch.equal(embed(old, RECORDS), embed(tower, RECORDS))
     with pytest.raises(RuntimeError, match="Missing key"):
         old.load_state_dict({"place_weight": tower.place_weight})
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        old.load_state_dict({**weights, "group_weight": weights["group_weight"][:, :3]})
 
 
 def test_ngram_a_missing_field_adds_nothing(ngram: Tower) -> None:
@@ -210,8 +217,9 @@ def test_ngram_a_field_vector_is_the_weighted_sum_of_its_features(ngram: Tower) 
             itself, *grams = bags.feature_ids[bags.feature_offsets[word] : bags.feature_offsets[word + 1]]
             summed = group[field, bags.groups[word]] * weight[itself] * projection[itself]
             if SCHEMA.fields[field].kind is not Kind.NUMBER:
+                of_gram = Group.GRAM_CODE if bags.groups[word] == Group.CODE else Group.GRAM
                 for gram in grams:
-                    summed += group[field, Group.GRAM] * weight[gram] * projection[gram]
+                    summed += group[field, of_gram] * weight[gram] * projection[gram]
             place = number if number < n_single else number - n_single
             bucket = [place <= last for last in (0, 1, 2, 4, 8, 16, np.inf)].index(True)
             vector += ngram.place_weight.exp().detach()[field, bucket] * summed
