@@ -28,9 +28,10 @@ class Group(IntEnum):
 
     WORD = 0  # a word without a digit
     CODE = 1  # a word with a digit: model numbers, years, amounts
-    GRAM = 2  # n characters inside a word
+    GRAM = 2  # n characters inside a word without a digit
     JOINED = 3  # two neighbouring words as one: what they say together, and "photo shop" as "photoshop"
     JOINED_CODE = 4  # the same with a digit: "ps lx350h" as "pslx350h"
+    GRAM_CODE = 5  # n characters inside a word with a digit: what two models of one maker share
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,6 @@ from siamese.pairs import Pairs
 from siamese.settings import TrainingConfig
 from siamese.towers import Features, Tower
 
-# The margin lies this far above the distance that the median imposite has before training: with much less, most imposites give no
-# gradient; with more, far imposites outshout near ones. Taken from trials of 0.75 to 1.2 on valid pairs, whose best differ by set.
-MARGIN_ABOVE_IMPOSITES = 1.05
-
 
 @dataclass(frozen=True)
 class Epoch:
@@ -230,7 +226,8 @@ def _run_epoch(
         left, right = torch.from_numpy(places).to(embedded.device).view(2, -1)
         distances = distance(embedded[left], embedded[right], config.energy)
         is_match = torch.from_numpy(batch.is_match).to(embedded.device)
-        loss = contrastive_loss(distances, is_match, margin, weights[chosen].to(embedded.device))
+        slack = tower.config.slack * margin
+        loss = contrastive_loss(distances, is_match, margin, weights[chosen].to(embedded.device), slack)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -245,7 +242,8 @@ def data_margin(train: Pairs, entities: Entities | None, embeddings: torch.Tenso
 
 
 def choose_margin(distances: NDArray, is_match: NDArray) -> float:
-    """A margin above the distances that imposites have before training, so that most of them give a gradient at first.
+    """The distance that the median imposite has before training: with a margin much below, most imposites give no gradient; with one above,
+    far imposites outshout near ones. (Of 0.75 to 1.2 of it, on train and valid pairs; the best differ by set.)
 
     Args:
         distances: (n,) energies of the training pairs under the untrained tower.
@@ -253,7 +251,7 @@ def choose_margin(distances: NDArray, is_match: NDArray) -> float:
     """
     imposites = distances[is_match == 0]
     typical = float(np.median(imposites)) if len(imposites) else float(np.median(distances))
-    return MARGIN_ABOVE_IMPOSITES * (typical if typical > 0 else 1.0)
+    return typical if typical > 0 else 1.0
 
 
 def pair_distances(embeddings: torch.Tensor, pairs: Pairs, energy: Energy) -> NDArray[np.float32]:

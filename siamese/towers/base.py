@@ -32,6 +32,7 @@ class TowerConfig(BaseModel):
     folds: int = 4  # towers that are cross-fitted; each learns from all but one fold of the training pairs
     batch_size: int = 64  # pairs a step
     learning_rate: float = 1e-3
+    slack: float = 0.0  # share of the margin: genuine pairs that are as near cost nothing
 
 
 class Tower(nn.Module, ABC):

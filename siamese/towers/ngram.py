@@ -1,11 +1,13 @@
 """The n-gram tower: hashed words and character n-grams through a fixed random projection, each with a learned weight.
 
 Before training it is TF-IDF cosine in fewer dimensions (a sign projection keeps distances: Achlioptas 2003). Training moves a
-log-weight for each feature and one for each field and kind of feature, so it needs few pairs, and takes seconds.
+log-weight for each feature, and for each field one for each kind of feature and one for each place of a word (the first words of a title
+say something else than the last), so it needs few pairs, and takes seconds.
 An embedding is a sum over fields, so a squared distance is too: that is what explains a match exactly.
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +20,8 @@ from siamese.schema import Kind, Schema
 from siamese.towers.base import Tower, TowerConfig
 from siamese.towers.signs import Signs
 
+# The place of the k-th word of a field: later ones share theirs. Amounts have places too: the amount, then its magnitude bins.
+PLACES = np.array([0, 1, 2, 3, 3, *[4] * 4, *[5] * 8, 6])
 JOINED_KINDS = (Kind.TEXT, Kind.NAME)  # the other kinds read as one word, or as words without an order
 
 
@@ -29,6 +33,8 @@ class NgramConfig(TowerConfig):
     gram_weight: float = 0.37  # of n-grams at the start, against 1 for words: a word has some fifteen of them
     joined_weight: float = 0.5  # of two neighbouring words as one
     learning_rate: float = 1e-2
+    # Without it a genuine pair that lacks a word on one side goes on taking weight from that word, though no imposite is as near.
+    slack: float = 0.3
 
 
 class NgramTower(Tower):
@@ -44,16 +50,25 @@ class NgramTower(Tower):
         super().__init__(schema, config, seed)
         self.dim = config.dim
         n_fields = len(schema.fields)
-        self.feature_weight = nn.Parameter(torch.zeros(2**HASH_BITS))  # logarithm, as the next two
+        self.feature_weight = nn.Parameter(torch.zeros(2**HASH_BITS))  # logarithm, as the next three
         groups = torch.zeros(n_fields, len(Group))
-        groups[:, Group.GRAM] = float(np.log(config.gram_weight))
+        groups[:, [Group.GRAM, Group.GRAM_CODE]] = float(np.log(config.gram_weight))
         groups[:, [Group.JOINED, Group.JOINED_CODE]] = float(np.log(config.joined_weight))
         self.group_weight = nn.Parameter(groups)
+        self.place_weight = nn.Parameter(torch.zeros(n_fields, PLACES[-1] + 1))
         self.field_weight = nn.Parameter(torch.zeros(n_fields))
         self.register_buffer("idf", torch.ones(2**HASH_BITS))
         self.projection = Signs(2**HASH_BITS, config.dim, seed)
         # 129 and 1290 share n-grams and are not alike; magnitude bins say what is near.
         self._has_grams = np.array([field.kind is not Kind.NUMBER for field in schema.fields])
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Models of before there were places weigh all of them alike, and n-grams of codes as those of other words."""
+        weights = {"place_weight": torch.zeros_like(self.place_weight), **state_dict}
+        groups = weights.get("group_weight")
+        if groups is not None and groups.shape[1] == Group.GRAM_CODE:
+            weights["group_weight"] = torch.cat([groups, groups[:, [Group.GRAM]]], dim=1)
+        return super().load_state_dict(weights, *args, **kwargs)
 
     def featurise(self, records: pa.Table) -> Bags:
         return featurise(records, self.schema, JOINED_KINDS)
@@ -84,9 +99,11 @@ class NgramTower(Tower):
 
     def words(self, features: Bags) -> Tensor:
         table, rows, cells = self._words(features)
-        _, scale = self._scaled(features, table, rows, cells)
+        weights = self._place_weights(features, cells)
+        _, scale = self._scaled(features, table, rows, weights, cells)
         counts = torch.from_numpy(np.diff(features.offsets)[cells]).to(self.device)
-        return table[torch.from_numpy(rows.astype(np.int64)).to(self.device)] * scale.repeat_interleave(counts)[:, None]
+        weights = weights * scale.repeat_interleave(counts)
+        return table[torch.from_numpy(rows.astype(np.int64)).to(self.device)] * weights[:, None]
 
     def spell(self, records: pa.Table) -> list[str]:
         return spell(records, self.schema, JOINED_KINDS)
@@ -98,7 +115,7 @@ class NgramTower(Tower):
             (c, dim) sums of their features; (c,) factors that scale them; (c,) record * fields + field of each.
         """
         table, rows, cells = self._words(features)
-        return *self._scaled(features, table, rows, cells), cells
+        return *self._scaled(features, table, rows, self._place_weights(features, cells), cells), cells
 
     def _words(self, features: Bags) -> tuple[Tensor, np.ndarray, np.ndarray]:
         """The words of all records.
@@ -121,16 +138,29 @@ class NgramTower(Tower):
             return torch.from_numpy(array).to(self.device)
 
         group_weight = self.group_weight.exp()
-        of_group = torch.repeat_interleave(group_weight[put(field), Group.GRAM], put(lengths))
-        of_group = of_group.index_copy(0, put(bounds[:-1]), group_weight[put(field), put(features.groups[word])])
+        group = features.groups[word]
+        of_gram = np.where(group == Group.CODE, Group.GRAM_CODE, Group.GRAM)
+        of_group = torch.repeat_interleave(group_weight[put(field), put(of_gram)], put(lengths))
+        of_group = of_group.index_copy(0, put(bounds[:-1]), group_weight[put(field), put(group)])
         feature = put(ids)
         # index_select, not [], which takes four times as long
         weight = self.idf.index_select(0, feature) * self.feature_weight.index_select(0, feature).exp()
         return self.projection(feature, put(bounds.astype(np.int32)), weight * of_group), rows, cells
 
-    def _scaled(self, features: Bags, table: Tensor, rows: np.ndarray, cells: np.ndarray) -> tuple[Tensor, Tensor]:
-        """(c, dim) sums of the words of each field, and the (c,) factors that scale them."""
-        vectors = _sums(table, rows, np.append(features.offsets[cells], len(rows)))
+    def _place_weights(self, features: Bags, cells: np.ndarray) -> Tensor:
+        """(o,) weight of each occurrence by its place: two words as one have that of the first."""
+        counts, field = np.diff(features.offsets)[cells], cells % features.n_fields
+        place = np.arange(len(features.words)) - np.repeat(features.offsets[cells], counts)
+        is_pair = features.groups[features.words] >= Group.JOINED
+        place -= np.where(is_pair, np.repeat((counts + 1) // 2, counts), 0)
+        place = PLACES.take(place, mode="clip") + np.repeat(field * self.place_weight.shape[1], counts)
+        return self.place_weight.exp().flatten().index_select(0, torch.from_numpy(place).to(self.device))
+
+    def _scaled(
+        self, features: Bags, table: Tensor, rows: np.ndarray, weights: Tensor, cells: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        """(c, dim) sums of the weighted words of each field, and the (c,) factors that scale them."""
+        vectors = _sums(table, rows, np.append(features.offsets[cells], len(rows)), weights)
         length = torch.linalg.vector_norm(vectors, dim=1).clamp(min=1e-6)
         weight = self.field_weight.exp()[torch.from_numpy(cells % features.n_fields).to(self.device)]
         return vectors, weight / length**self.config.field_norm

@@ -113,7 +113,7 @@ def test_nothing_is_pickled(made: Made, tmp_path: Path) -> None:
         for path in folder.rglob("*"):
             if path.is_file():
                 content = path.read_bytes()
-                assert not content.startswith(b"\x80") or content[1] > 5, path
+                assert not content.startswith(b"\x80") or content[1] not in range(2, 6), path
                 assert not (path.suffix == ".npy" and b"'descr': '|O'" in content[:128]), path
 
 

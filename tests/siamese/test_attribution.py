@@ -17,7 +17,7 @@ from siamese.features import Group, feature_of, hash_words
 from siamese.schema import Field, Kind, Schema, as_table
 from siamese.text import split_words
 from siamese.towers import TOWERS, Tower, build_tower
-from siamese.towers.ngram import NgramTower
+from siamese.towers.ngram import PLACES, NgramTower
 
 SCHEMA = Schema(
     fields=(
@@ -89,19 +89,24 @@ def test_shares_of_fields_and_words_are_sums_over_their_features(ngram: NgramTow
     group = ngram.group_weight.exp().detach().double().numpy()
     projection = ngram.projection.floats().double().numpy() / ngram.dim**0.5
     field_weight = ngram.field_weight.exp().detach().double().numpy()
+    place_weight = ngram.place_weight.exp().detach().double().numpy()
     pair = TEXTS.take(pa.array([0, 1])).combine_chunks()
     bags, spelled = ngram.featurise(pair), iter(ngram.spell(pair))
     vectors: dict[tuple[int, int, str], np.ndarray] = {}  # by side, field and word
     for cell in range(2 * len(SCHEMA.fields)):
         side, field = divmod(cell, len(SCHEMA.fields))
         summed: dict[str, np.ndarray] = {}
-        for word in bags.words[bags.offsets[cell] : bags.offsets[cell + 1]]:
+        words = bags.words[bags.offsets[cell] : bags.offsets[cell + 1]]
+        places = np.arange(len(words))
+        places[bags.groups[words] >= Group.JOINED] -= (bags.groups[words] < Group.JOINED).sum()
+        for word, place in zip(words, places, strict=True):
             itself, *grams = bags.feature_ids[bags.feature_offsets[word] : bags.feature_offsets[word + 1]]
             vector = group[field, bags.groups[word]] * weight[itself] * projection[itself]
             if SCHEMA.fields[field].kind is not Kind.NUMBER:
-                vector = vector + sum(group[field, Group.GRAM] * weight[gram] * projection[gram] for gram in grams)
+                of_gram = Group.GRAM_CODE if bags.groups[word] == Group.CODE else Group.GRAM
+                vector = vector + sum(group[field, of_gram] * weight[gram] * projection[gram] for gram in grams)
             name = next(spelled)
-            summed[name] = summed.get(name, 0) + vector
+            summed[name] = summed.get(name, 0) + place_weight[field, PLACES[min(place, len(PLACES) - 1)]] * vector
         if summed:
             scale = field_weight[field] / np.linalg.norm(sum(summed.values())) ** ngram.config.field_norm
             vectors |= {(side, field, name): scale * vector for name, vector in summed.items()}

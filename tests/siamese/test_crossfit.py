@@ -88,7 +88,7 @@ def test_no_pair_chooses_the_tower_that_judges_it(monkeypatch) -> None:
     as_they_are = chosen(None)
     with_turned = [chosen(fold) for fold in range(3)]
     assert [with_turned[fold][fold] for fold in range(3)] == as_they_are
-    assert all(chosen != as_they_are for chosen in with_turned[:2])
+    assert any(chosen != as_they_are for chosen in with_turned)
 
 
 def test_the_same_seed_gives_the_same_towers() -> None:

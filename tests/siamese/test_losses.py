@@ -15,24 +15,25 @@ from siamese.losses import class_weights, contrastive_loss
 PAIRS = st.lists(st.tuples(st.floats(0, 2, width=32), st.integers(0, 1), st.floats(0, 3, width=32)), min_size=1)
 
 
-@given(PAIRS, st.floats(0.1, 2))
-def test_equal_to_a_loop(pairs: list[tuple[float, int, float]], margin: float) -> None:
+@given(PAIRS, st.floats(0.1, 2), st.floats(0, 1))
+def test_equal_to_a_loop(pairs: list[tuple[float, int, float]], margin: float, slack: float) -> None:
     distances, labels, weights = zip(*pairs, strict=True)
     losses = [
-        energy**2 if y == 1 else max(0.0, margin - energy) ** 2 for energy, y in zip(distances, labels, strict=True)
+        max(0.0, energy - slack) ** 2 if y == 1 else max(0.0, margin - energy) ** 2
+        for energy, y in zip(distances, labels, strict=True)
     ]
-    plain = contrastive_loss(torch.tensor(distances), torch.tensor(labels), margin)
-    weighted = contrastive_loss(torch.tensor(distances), torch.tensor(labels), margin, torch.tensor(weights))
+    plain = contrastive_loss(torch.tensor(distances), torch.tensor(labels), margin, slack=slack)
+    weighted = contrastive_loss(torch.tensor(distances), torch.tensor(labels), margin, torch.tensor(weights), slack)
     assert plain.item() == pytest.approx(np.mean(losses), rel=1e-4, abs=1e-6)
     assert weighted.item() == pytest.approx(np.mean(np.multiply(losses, weights)), rel=1e-4, abs=1e-6)
 
 
-@pytest.mark.parametrize("margin", [0.5, 1.3])
-def test_equal_to_the_squares_of_pytorch_metric_learning(margin: float) -> None:
+@pytest.mark.parametrize(("margin", "slack"), [(0.5, 0.0), (1.3, 0.0), (1.3, 0.4)])
+def test_equal_to_the_squares_of_pytorch_metric_learning(margin: float, slack: float) -> None:
     embeddings = torch.nn.functional.normalize(torch.randn(24, 6, generator=torch.Generator().manual_seed(3)), dim=1)
     entities = torch.arange(24) // 3
     theirs = ContrastiveLoss(
-        pos_margin=0,
+        pos_margin=slack,
         neg_margin=margin,
         distance=LpDistance(normalize_embeddings=False),
         reducer=DoNothingReducer(),
@@ -41,7 +42,7 @@ def test_equal_to_the_squares_of_pytorch_metric_learning(margin: float) -> None:
         losses, (left, right) = theirs[name]["losses"], theirs[name]["indices"]
         assert len(losses) > 0
         distances = distance(embeddings[left], embeddings[right], Energy.EUCLIDEAN)
-        ours = contrastive_loss(distances, torch.full((len(left),), label), margin)
+        ours = contrastive_loss(distances, torch.full((len(left),), label), margin, slack=slack)
         assert ours.item() == pytest.approx(losses.square().mean().item(), rel=1e-4)
 
 

@@ -143,6 +143,40 @@ def test_ngram_word_order_matters_less_than_the_field(ngram: Tower) -> None:
     assert 0 < (one - turned).norm() < (one - moved).norm()
 
 
+def test_ngram_places_tell_the_order_of_words_once_they_weigh_differently() -> None:
+    tower = make("ngram")
+    both = [{"title": title, "brand": None, "price": None} for title in ("sony black", "sony white")]
+    turned = [{"title": title, "brand": None, "price": None} for title in ("black sony", "white sony")]
+
+    def gap(records: list[dict[str, Any]]) -> float:
+        one, other = embed(tower, records)
+        return (one - other).norm().item()
+
+    assert gap(both) == pytest.approx(gap(turned), abs=0.05)  # but for the random signs
+    with torch.no_grad():
+        tower.place_weight[0, 0] = 1.0  # the first word of a title
+    assert gap(both) < gap(turned) - 0.3
+
+
+def test_ngram_weights_of_earlier_versions_give_the_same_embeddings() -> None:
+    """They know no places, and n-grams of codes as those of other words."""
+    tower, old = make("ngram", seed=5), make("ngram", seed=5)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        tower.feature_weight.normal_(generator=generator)
+        tower.group_weight.normal_(generator=generator)
+        tower.group_weight[:, Group.GRAM_CODE] = tower.group_weight[:, Group.GRAM]
+        for weight in old.parameters():
+            weight.fill_(0.3)  # whatever was there
+    weights = {name: weight for name, weight in tower.state_dict().items() if name != "place_weight"}
+    old.load_state_dict({**weights, "group_weight": weights["group_weight"][:, : Group.GRAM_CODE]})
+    assert torch.equal(embed(old, RECORDS), embed(tower, RECORDS))
+    with pytest.raises(RuntimeError, match="Missing key"):
+        old.load_state_dict({"place_weight": tower.place_weight})
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        old.load_state_dict({**weights, "group_weight": weights["group_weight"][:, :3]})
+
+
 def test_ngram_a_missing_field_adds_nothing(ngram: Tower) -> None:
     fields = ngram.fields(features(ngram, RECORDS)).detach()
     missing = torch.tensor([[record[name] is None for name in SCHEMA.names] for record in RECORDS])
@@ -177,12 +211,18 @@ def test_ngram_a_field_vector_is_the_weighted_sum_of_its_features(ngram: Tower) 
     for cell in range(len(RECORDS) * 3):
         record, field = divmod(cell, 3)
         vector = torch.zeros(ngram.dim)
-        for word in bags.words[bags.offsets[cell] : bags.offsets[cell + 1]]:
+        words = bags.words[bags.offsets[cell] : bags.offsets[cell + 1]]
+        n_single = sum(bags.groups[word] < Group.JOINED for word in words)
+        for number, word in enumerate(words):
             itself, *grams = bags.feature_ids[bags.feature_offsets[word] : bags.feature_offsets[word + 1]]
-            vector += group[field, bags.groups[word]] * weight[itself] * projection[itself]
+            summed = group[field, bags.groups[word]] * weight[itself] * projection[itself]
             if SCHEMA.fields[field].kind is not Kind.NUMBER:
+                of_gram = Group.GRAM_CODE if bags.groups[word] == Group.CODE else Group.GRAM
                 for gram in grams:
-                    vector += group[field, Group.GRAM] * weight[gram] * projection[gram]
+                    summed += group[field, of_gram] * weight[gram] * projection[gram]
+            place = number if number < n_single else number - n_single
+            bucket = [place <= last for last in (0, 1, 2, 4, 8, 16, np.inf)].index(True)
+            vector += ngram.place_weight.exp().detach()[field, bucket] * summed
         if vector.norm() > 0:
             vector *= ngram.field_weight.exp()[field].item() / vector.norm() ** ngram.config.field_norm
         expected[record, field] = vector

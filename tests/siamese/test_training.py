@@ -17,7 +17,7 @@ from siamese.pairs import Pairs
 from siamese.schema import Field, Kind, Schema, as_table
 from siamese.settings import TrainingConfig
 from siamese.towers import Tower, build_tower
-from siamese.training import MARGIN_ABOVE_IMPOSITES, Entities, choose_margin, pair_distances, pick_device, train_tower
+from siamese.training import Entities, choose_margin, pair_distances, pick_device, train_tower
 
 SCHEMA = Schema(fields=(Field(name="title", kind=Kind.TEXT),))
 LISTS = 60  # entities
@@ -170,7 +170,8 @@ def test_the_loss_told_is_the_mean_over_the_pairs_whatever_the_batches() -> None
         told.append(trained.history[1].loss)
     tower, features = small_tower()
     distances = pair_distances(tower.embed(features), TRAIN, Energy.EUCLIDEAN).astype(float)
-    expected = np.where(TRAIN.is_match == 1, distances**2, np.maximum(0, 1.2 - distances) ** 2).mean()
+    pulled = np.maximum(0, distances - 1.2 * tower.config.slack) ** 2
+    expected = np.where(TRAIN.is_match == 1, pulled, np.maximum(0, 1.2 - distances) ** 2).mean()
     assert told == pytest.approx([expected, expected], rel=1e-4)
 
 
@@ -218,20 +219,19 @@ def test_nothing_is_mined_unless_it_is_asked_for() -> None:
     assert states[0] == states[1]
 
 
-def test_the_margin_lies_above_the_median_imposite() -> None:
+def test_the_margin_is_the_distance_of_the_median_imposite() -> None:
     tower, features = small_tower()
     distances = pair_distances(tower.embed(features), TRAIN, Energy.EUCLIDEAN)
     trained = train_tower(tower, features, TRAIN, VALID, config(epochs=1))
     imposites = distances[TRAIN.is_match == 0]
-    assert trained.margin == pytest.approx(MARGIN_ABOVE_IMPOSITES * np.median(imposites))
-    assert np.mean(imposites < trained.margin) > 0.6
+    assert trained.margin == pytest.approx(np.median(imposites))
     other, _ = small_tower()
     assert train_tower(other, features, TRAIN, VALID, config(epochs=1, margin=0.7)).margin == 0.7
 
 
 def test_the_margin_is_positive_for_any_pairs() -> None:
-    assert choose_margin(np.array([0.2, 1.0, 3.0]), np.array([1, 0, 0])) == pytest.approx(2.0 * MARGIN_ABOVE_IMPOSITES)
-    assert choose_margin(np.array([0.5, 0.5]), np.array([1, 1])) > 0.5
+    assert choose_margin(np.array([0.2, 1.0, 3.0]), np.array([1, 0, 0])) == 2.0
+    assert choose_margin(np.array([0.5, 0.5]), np.array([1, 1])) == 0.5
     assert choose_margin(np.zeros(3), np.array([0, 0, 1])) > 0
 
 
@@ -253,7 +253,8 @@ def test_balance_weighs_the_classes() -> None:
     tower, features = small_tower()
     distances = pair_distances(tower.embed(features), TRAIN, Energy.EUCLIDEAN).astype(float)
     match = TRAIN.is_match == 1
-    means = [(distances[match] ** 2).mean(), (np.maximum(0, 1.2 - distances[~match]) ** 2).mean()]
+    pulled = np.maximum(0, distances[match] - 1.2 * tower.config.slack) ** 2
+    means = [pulled.mean(), (np.maximum(0, 1.2 - distances[~match]) ** 2).mean()]
     assert told[0] == pytest.approx((means[0] + 3 * means[1]) / 4, rel=1e-4)
     assert told[1] == pytest.approx(sum(means) / 2, rel=1e-4)
 
