@@ -5,9 +5,10 @@ A record's n-grams never cross a word, so they depend on the word alone: they ar
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ HASH_BITS = (
     18  # 262,144 rows: collisions stay rare for the vocabularies of single domains, and the tables stay in tens of MB
 )
 GRAM_SIZES = (3, 4, 5)
+FIRST_WORDS = 16  # of a field, and as many pairs of neighbours, that are never thinned out
 
 
 class Group(IntEnum):
@@ -44,6 +46,7 @@ class Bags:
             parts have them.
         feature_offsets: (v + 1,) int64; word w has the features ``feature_offsets[w]`` to ``feature_offsets[w + 1]``.
         words: (o,) int64 vocabulary index of every occurrence, by record, then field.
+        places: (o,) uint8: 0 for the first word of a field, or for it and the next as one, and so on; 255 is that, or later.
         offsets: (n * fields + 1,) int64 bounds of each record's field in ``words``.
         n_fields: fields a record.
     """
@@ -52,6 +55,7 @@ class Bags:
     feature_ids: np.ndarray
     feature_offsets: np.ndarray
     words: np.ndarray
+    places: np.ndarray
     offsets: np.ndarray
     n_fields: int
 
@@ -61,14 +65,28 @@ class Bags:
     def take(self, rows: np.ndarray) -> "Bags":
         """The bags of some records, over the words that they hold."""
         cells = (np.asarray(rows)[:, None] * self.n_fields + np.arange(self.n_fields)).ravel()
-        words, offsets = take_ragged(self.words, self.offsets, cells)
+        chosen, offsets = take_ragged(np.arange(len(self.words)), self.offsets, cells)
+        words = self.words[chosen]
         kept = np.zeros(len(self.groups), bool)
         kept[words] = True
         kept = np.flatnonzero(kept)
         renumbered = np.empty(len(self.groups), np.int64)
         renumbered[kept] = np.arange(len(kept))
         ids, id_offsets = take_ragged(self.feature_ids, self.feature_offsets, kept)
-        return Bags(self.groups[kept], ids, id_offsets, renumbered[words], offsets, self.n_fields)
+        return Bags(self.groups[kept], ids, id_offsets, renumbered[words], self.places[chosen], offsets, self.n_fields)
+
+    def thin(self, most: int, random: np.random.Generator) -> Self:
+        """The bags with ``most`` words a record, about, of each field that has more on average: the first ones, which have a place of their
+        own, and of the vocabulary as many as that asks for, so that what two records share they share still."""
+        counts = np.diff(self.offsets).reshape(-1, self.n_fields)
+        share = most * (counts > 0).sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
+        if (share[counts.any(axis=0)] >= 1).all():
+            return self
+        field = np.repeat(np.tile(np.arange(self.n_fields), len(self)), counts.ravel())
+        drawn = random.random(len(self.groups))
+        kept = (drawn[self.words] < share[field]) | (self.places < FIRST_WORDS)
+        offsets = np.concatenate(([0], np.cumsum(kept)))[self.offsets]
+        return replace(self, words=self.words[kept], places=self.places[kept], offsets=offsets)
 
 
 def take_ragged(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -107,15 +125,23 @@ def featurise(records: pa.Table, schema: Schema, joined: Collection[Kind] = ()) 
 
     # Of each field first its words, then its pairs.
     pairs_before = np.concatenate(([0], np.cumsum(np.where(joins & (counts > 0), counts - 1, 0))))
+    pair_counts = np.diff(pairs_before)
     occurrences = np.empty(len(spelled) + len(paired), np.int64)
-    occurrences[np.arange(len(spelled)) + np.repeat(pairs_before[:-1], counts)] = spelled
-    after = np.repeat(words.offsets[1:], np.diff(pairs_before))
-    occurrences[np.arange(len(paired)) + after] = paired + len(spelled_ids)
+    places = np.empty(len(occurrences), np.uint8)
+    for number, first, own, before in (
+        (spelled, words.offsets, counts, pairs_before[:-1]),
+        (paired + len(spelled_ids), pairs_before, pair_counts, words.offsets[1:]),
+    ):
+        order = np.arange(len(number))
+        at = order + np.repeat(before, own)
+        occurrences[at] = number
+        places[at] = np.minimum(order - np.repeat(first[:-1], own), 255)
     return Bags(
         np.concatenate([has_digit, Group.JOINED + pair_has_digit]).astype(np.int64),
         np.concatenate([feature_ids, paired_ids]),
         np.concatenate(([0], np.cumsum(np.append(feature_counts, np.ones(len(paired_ids), np.int64))))),
         occurrences,
+        places,
         words.offsets + pairs_before,
         n_fields,
     )

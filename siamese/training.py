@@ -113,9 +113,8 @@ class Training:
         """
         restore_weights(self.tower, self.weights)
         pairs = self._pairs
-        order = self.random.permutation(len(pairs))
         loss = _run_epoch(
-            self.tower, self.features, pairs, self.margin, self.config, self.optimizer, order, self.batch_size
+            self.tower, self.features, pairs, self.margin, self.config, self.optimizer, self.random, self.batch_size
         )
         embeddings = self.tower.embed(self.features)
         self.weights = copy_weights(self.tower)
@@ -213,16 +212,19 @@ def _run_epoch(
     margin: float,
     config: TrainingConfig,
     optimizer: torch.optim.Optimizer,
-    order: NDArray[np.int64],
+    random: np.random.Generator,
     batch_size: int,
 ) -> float:
+    order = random.permutation(len(pairs))
     weights = class_weights(torch.from_numpy(pairs.is_match), config.balance)
     total = 0.0
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         batch = pairs.take(chosen)
         rows, places = np.unique(np.concatenate([batch.left, batch.right]), return_inverse=True)
-        embedded = tower(features.take(rows))  # each distinct record once, however many pairs of the batch it is in
+        embedded = tower(
+            tower.thin(features.take(rows), random)
+        )  # each distinct record once, however many pairs of the batch it is in
         left, right = torch.from_numpy(places).to(embedded.device).view(2, -1)
         distances = distance(embedded[left], embedded[right], config.energy)
         is_match = torch.from_numpy(batch.is_match).to(embedded.device)

@@ -81,6 +81,10 @@ class Tower(nn.Module, ABC):
     def fit_corpus(self, features: Any) -> None:
         """Learn what unlabelled records teach (which words are rare), before training on pairs."""
 
+    def thin(self, features: Any, random: np.random.Generator) -> Any:
+        """What one training step looks at of the features of its records: all of them, or what does as well and takes less time."""
+        return features
+
     def save_files(self, folder: Path) -> None:
         """Write what is not in the state dict into a folder, made if needed; on loading its path comes as the setting ``model``."""
 

@@ -35,6 +35,10 @@ class NgramConfig(TowerConfig):
     learning_rate: float = 1e-2
     # Without it a genuine pair that lacks a word on one side goes on taking weight from that word, though no imposite is as near.
     slack: float = 0.3
+    # A step's cost grows with the words that it looks at, and of a text of thousands some hundreds teach as much.
+    most_words: int = (
+        256  # of a field that a training step looks at, two neighbours as one among them: drawn anew in each step
+    )
 
 
 class NgramTower(Tower):
@@ -72,6 +76,9 @@ class NgramTower(Tower):
 
     def featurise(self, records: pa.Table) -> Bags:
         return featurise(records, self.schema, JOINED_KINDS)
+
+    def thin(self, features: Bags, random: np.random.Generator) -> Bags:
+        return features.thin(self.config.most_words, random)
 
     def fit_corpus(self, features: Bags) -> None:
         """Inverse document frequency of every feature, smoothed: log((1 + n) / (1 + df)) + 1."""
@@ -148,12 +155,9 @@ class NgramTower(Tower):
         return self.projection(feature, put(bounds.astype(np.int32)), weight * of_group), rows, cells
 
     def _place_weights(self, features: Bags, cells: np.ndarray) -> Tensor:
-        """(o,) weight of each occurrence by its place: two words as one have that of the first."""
-        counts, field = np.diff(features.offsets)[cells], cells % features.n_fields
-        place = np.arange(len(features.words)) - np.repeat(features.offsets[cells], counts)
-        is_pair = features.groups[features.words] >= Group.JOINED
-        place -= np.where(is_pair, np.repeat((counts + 1) // 2, counts), 0)
-        place = PLACES.take(place, mode="clip") + np.repeat(field * self.place_weight.shape[1], counts)
+        """(o,) weight of each occurrence by its place."""
+        field = np.repeat(cells % features.n_fields, np.diff(features.offsets)[cells])
+        place = PLACES.take(features.places, mode="clip") + field * self.place_weight.shape[1]
         return self.place_weight.exp().flatten().index_select(0, torch.from_numpy(place).to(self.device))
 
     def _scaled(

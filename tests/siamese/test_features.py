@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from siamese.features import GRAM_SIZES, HASH_BITS, Bags, Group, featurise, take_ragged
+from siamese.features import FIRST_WORDS, GRAM_SIZES, HASH_BITS, Bags, Group, featurise, take_ragged
 from siamese.schema import Field, Kind, Schema
 
 SCHEMA = Schema(fields=(Field(name="title", kind=Kind.TEXT), Field(name="note", kind=Kind.NAME)))
@@ -188,3 +188,25 @@ def test_features_are_those_that_they_always_were() -> None:
         (Group.WORD, 139140, 4362182),
         (Group.CODE, 119726, 1469330),
     ]
+
+
+def test_long_fields_are_thinned_to_as_many_words_the_same_ones_in_every_record() -> None:
+    random = np.random.default_rng(0)
+    long = [" ".join(f"w{word}" for word in random.integers(0, 500, 400)) for _ in range(20)]
+    bags = featurise(table([(text, "sony turntable") for text in long]), SCHEMA, joined=(Kind.TEXT,))
+    thin = bags.thin(200, np.random.default_rng(1))
+    before, after = (np.diff(each.offsets).reshape(-1, 2) for each in (bags, thin))
+    assert (before[:, 1] == after[:, 1]).all()  # a short field keeps all
+    assert after[:, 0].mean() == pytest.approx(200 + 2 * FIRST_WORDS * (1 - 200 / before[:, 0].mean()), rel=0.2)
+    kept = set(thin.words[thin.places >= FIRST_WORDS])
+    for cell in range(0, 40, 2):
+        had, has = (each.words[each.offsets[cell] : each.offsets[cell + 1]] for each in (bags, thin))
+        places = bags.places[bags.offsets[cell] : bags.offsets[cell + 1]]
+        expected = [word for word, place in zip(had, places, strict=True) if place < FIRST_WORDS or word in kept]
+        assert has.tolist() == expected
+
+
+def test_short_fields_are_not_thinned_nor_is_anything_drawn() -> None:
+    bags, random = featurise(table([("sony ps lx350h", None)]), SCHEMA), np.random.default_rng(0)
+    assert bags.thin(3, random) is bags
+    assert random.random() == np.random.default_rng(0).random()
