@@ -53,7 +53,7 @@ def pairs_of_band(
         if is_worth is None:
             return True
         new = sample = pairs[:: len(pairs) // SAMPLED + 1]
-        for earlier in found:
+        for earlier in filter(len, found):
             new = new[earlier.take(np.searchsorted(earlier, new), mode="clip") != new]
         return is_worth(_sides(new, n, first), len(sample))
 

@@ -82,9 +82,10 @@ def test_buckets_of_a_size_that_bring_nothing_new_are_left_out_but_for_surveyed_
     true = {(row, row + 1) for row in range(0, 600, 2)} | {(600, 601), (600, 602), (600, 603)}
     assert set(zip(left.tolist(), right.tolist(), strict=True)) == true and len(left) == len(true)
     assert asked == [(600, 600), (597, 600)]  # by three words; by two, where the surveyed row's were found before
+    assert len(pairs_of_band(words, None, is_worth)[0]) == 300  # with no surveyed row
     left, right = pairs_of_band(words, None, lambda new, pairs: len(new[0]) == pairs)
     assert len(left) == 300 + 600
-    words = words[:, [2, 0, 1, 3, 4, 5, 6, 7]]
+    words = words[:, [2, 0, 1, 3, 4, 5, 6, 7]]  # keys are sums, whatever the order of the words
     assert all(np.array_equal(a, b) for a, b in zip(pairs_of_band(words), (left, right), strict=True))
 
 
