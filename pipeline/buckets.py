@@ -134,7 +134,7 @@ def _add_pairs(
 ) -> None:
     """Add the pairs left * n + right of those that share a bucket, ascending, by the size of the bucket, smallest first, as long as they
     are about ``most``; once they are not worth it, those of surveyed rows."""
-    n, worth, total = len(is_surveyed), True, 0.0
+    n, has_surveyed, worth, total = len(is_surveyed), bool(is_surveyed.any()), True, 0.0
     row_bits = _row_bits(n)
     rows = (np.uint64(1) << row_bits) - np.uint64(1)  # their bits
     starts = _starts(codes, row_bits)
@@ -146,6 +146,8 @@ def _add_pairs(
         if size > SMALLEST and len(here) * size * (size - 1) // 2 > AGAIN * most:
             break
         members = [codes.take(here + place) & rows for place in range(size)]
+        if not (worth or has_surveyed):
+            break
         if not worth:
             asked = np.flatnonzero(np.any([is_surveyed.take(each) for each in members], axis=0))
             members = [each[asked] for each in members]
@@ -157,7 +159,7 @@ def _add_pairs(
         pairs.sort()
         fresh = _fresh(pairs)
         once = int((fresh & np.append(fresh[1:], True)).sum())  # pairs that share several keys are hardly strangers
-        total += once * len(here) / max(len(members[0]), 1)
+        total += len(here) * (once / len(members[0]) if len(members[0]) else len(by_places))
         if size > SMALLEST and total > most:
             break
         pairs = pairs[fresh]
