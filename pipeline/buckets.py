@@ -1,10 +1,12 @@
 """Buckets: records that share a key, made of some of their words in a band of :mod:`siamese.spellings`, however the rest differs.
 
 The method is blocking by locality-sensitive hashing (Indyk and Motwani 1998), with keys that combine one, two or three words: each by
-itself may be frequent, together they are rare. All keys of a band and a number of words make one *block*; buckets are taken from the
-smallest on, until they have brought as many pairs as a record can afford, so that the work grows with the number of records.
+itself may be frequent, together they are rare. Of all keys of a band and a number of words, buckets are taken from the smallest on, as
+long as they bring matches that no others brought, and until they have brought as many pairs as a record can afford, so that the work grows
+with the number of records.
 """
 
+from collections.abc import Callable
 from itertools import combinations
 from math import comb
 
@@ -12,34 +14,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.hashing import mix
-from siamese.spellings import BANDS, WORDS
+from siamese.spellings import WORDS
 
-ORDERS = (1, 2, 3)  # words in a key; the more of them two records share, the likelier they are the same
+ORDERS = (1, 3, 2)  # words in a key; three before two, for of the pairs that share three more are matches
 ALONE = 2  # words of a record, at most, that are keys each by itself
-BLOCKS = BANDS * len(ORDERS)
-PAIRS = 2.0  # of strangers, for each record and word of the key
+PAIRS = 4.0  # of strangers, for each record and word of the key, at most
 SMALLEST = 2  # records in a bucket that are always compared
-AGAIN = 8  # times that a pair may be in buckets of one size, on average
+SAMPLED = 8192  # pairs that say whether all of buckets of one size are worth it, about
+AGAIN = 4  # times that a pair may be in buckets of one size, on average
 AT_ONCE = 2**25  # keys that are sorted together
 ROWS = 2**14  # records whose keys are made together, in a core's cache
 BLOCK = 2**16  # keys whose neighbours are looked at together, likewise
 
+Sides = tuple[NDArray[np.int64], NDArray[np.int64]]  # left and right rows of pairs
 
-def pairs_of_block(
-    spelled: NDArray[np.uint32], order: int, first: int | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+
+def pairs_of_band(
+    spelled: NDArray[np.uint32],
+    first: int | None = None,
+    is_worth: Callable[[Sides, int], bool] | None = None,
+    surveyed: NDArray[np.int64] | None = None,
+) -> Sides:
     """(left, right) rows of records that share a key, left < right, each pair once.
 
     Args:
         spelled: (n, WORDS) of one band.
-        order: words in a key.
         first: of two corpora, the records of the first one, which come first: left counts those, right the others, and no pair is of one.
+        is_worth: whether so many pairs are worth it for some new ones among them. It is asked about a sample of the pairs that buckets of
+            a size hold, and of those in it that were not found before; if not, greater buckets are left out. None: all are.
+        surveyed: rows whose pairs are found whether they are worth it or not, so that what buckets hold of all candidates can be told.
     """
     n = len(spelled)
-    parts = max(-(-_key_count(spelled, order) // AT_ONCE), 1)
-    found = [_pairs(_codes(spelled, order, part, parts), n, PAIRS * order * n / parts) for part in range(parts)]
+    found: list[NDArray[np.uint64]] = []
+    is_surveyed = np.zeros(n, bool)
+    is_surveyed[[] if surveyed is None else surveyed] = True
+
+    def goes_on(pairs: NDArray[np.uint64]) -> bool:
+        if is_worth is None:
+            return True
+        new = sample = pairs[:: len(pairs) // SAMPLED + 1]
+        for earlier in filter(len, found):
+            new = new[earlier.take(np.searchsorted(earlier, new), mode="clip") != new]
+        return is_worth(_sides(new, n, first), len(sample))
+
+    for order in ORDERS:
+        parts = max(-(-_key_count(spelled, order) // AT_ONCE), 1)
+        for part in range(parts):
+            _add_pairs(found, _codes(spelled, order, part, parts), PAIRS * order * n / parts, goes_on, is_surveyed)
     codes = np.sort(np.concatenate([np.empty(0, np.uint64), *found]))
-    left, right = np.divmod(codes[_fresh(codes)].astype(np.int64), max(n, 1))
+    return _sides(codes[_fresh(codes)], n, first)
+
+
+def _sides(pairs: NDArray[np.uint64], n: int, first: int | None) -> Sides:
+    left, right = np.divmod(pairs.astype(np.int64), max(n, 1))
     if first is None:
         return left, right
     across = (left < first) & (right >= first)
@@ -98,13 +125,20 @@ def _keep_several(ordered: NDArray[np.uint64], row_bits: np.uint64) -> int:
     return kept
 
 
-def _pairs(codes: NDArray[np.uint64], n: int, most: float) -> NDArray[np.uint64]:
-    """Pairs left * n + right of those that share a bucket, smallest buckets first, as long as they are about ``most``."""
+def _add_pairs(
+    found: list[NDArray[np.uint64]],
+    codes: NDArray[np.uint64],
+    most: float,
+    goes_on: Callable[[NDArray[np.uint64]], bool],
+    is_surveyed: NDArray[np.bool_],
+) -> None:
+    """Add the pairs left * n + right of those that share a bucket, ascending, by the size of the bucket, smallest first, as long as they
+    are about ``most``; once they are not worth it, those of surveyed rows."""
+    n, has_surveyed, worth, total = len(is_surveyed), bool(is_surveyed.any()), True, 0.0
     row_bits = _row_bits(n)
     rows = (np.uint64(1) << row_bits) - np.uint64(1)  # their bits
     starts = _starts(codes, row_bits)
     sizes = np.diff(np.append(starts, len(codes)))
-    found, total = [np.empty(0, np.uint64)], 0
     for size in np.flatnonzero(np.bincount(sizes)):
         if size < SMALLEST:
             continue
@@ -112,7 +146,12 @@ def _pairs(codes: NDArray[np.uint64], n: int, most: float) -> NDArray[np.uint64]
         if size > SMALLEST and len(here) * size * (size - 1) // 2 > AGAIN * most:
             break
         members = [codes.take(here + place) & rows for place in range(size)]
-        by_places = np.empty((comb(int(size), 2), len(here)), np.uint64)
+        if not (worth or has_surveyed):
+            break
+        if not worth:
+            asked = np.flatnonzero(np.any([is_surveyed.take(each) for each in members], axis=0))
+            members = [each[asked] for each in members]
+        by_places = np.empty((comb(int(size), 2), len(members[0])), np.uint64)
         for pairs, (one, other) in zip(by_places, combinations(members, 2), strict=True):
             np.multiply(one, np.uint64(n), out=pairs)
             pairs += other
@@ -120,11 +159,15 @@ def _pairs(codes: NDArray[np.uint64], n: int, most: float) -> NDArray[np.uint64]
         pairs.sort()
         fresh = _fresh(pairs)
         once = int((fresh & np.append(fresh[1:], True)).sum())  # pairs that share several keys are hardly strangers
-        total += once
+        total += len(here) * (once / len(members[0]) if len(members[0]) else len(by_places))
         if size > SMALLEST and total > most:
             break
-        found.append(pairs[fresh])
-    return np.concatenate(found)
+        pairs = pairs[fresh]
+        worth = worth and (size == SMALLEST or goes_on(pairs))
+        if not worth:
+            left, right = np.divmod(pairs, np.uint64(n))
+            pairs = pairs[is_surveyed.take(left) | is_surveyed.take(right)]
+        found.append(pairs)
 
 
 def _starts(codes: NDArray[np.uint64], row_bits: np.uint64) -> NDArray[np.int64]:

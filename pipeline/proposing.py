@@ -4,7 +4,7 @@ Blocks of queries and of candidates are done by anyone who sees the folder, in a
 
     left/, right/     embedded corpora (right: of a link); of large ones also spelled/, a file a shard
     counts.npy        how often words occur in a sample
-    shared/           a file a block of buckets: pairs of rows, and how far apart they are at most
+    shared/           a file a band of buckets: pairs of rows, and how far apart they are at most
     plan.json         how far to search, and what that finds
     cells/            the searched side, parted: the smaller one, or the only one; none where buckets hold enough
     found/            a file a block of queries: pairs of rows
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.buckets import BLOCKS, ORDERS, pairs_of_block
+from pipeline.buckets import pairs_of_band
 from pipeline.cells import Cells, cell_count, comparisons_of_one_look
 from pipeline.contents import Contents
 from pipeline.decision import Threshold
@@ -32,15 +32,16 @@ from pipeline.judging import Judge, texts_of
 from pipeline.products import slack
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Queries, Scope, search, search_exactly, within_scope
-from pipeline.survey import COMPARISONS_A_MATCH, SAMPLE, Survey, cells_to_look_into, sampled_rows
+from pipeline.survey import COMPARISONS_A_MATCH, SAMPLE, Survey, cells_to_look_into, matches_among, sampled_rows
 from siamese.folders import read_json, write_json
 from siamese.glance import Glance, seen_of
-from siamese.spellings import COUNT_BITS, count_words, spell
+from siamese.spellings import BANDS, COUNT_BITS, count_words, spell
 
 LEFT, RIGHT, CELLS, PLAN, FOUND, LOOKED, SCORES = "left", "right", "cells", "plan.json", "found", "looked", "scores"
 FACTS, COUNTS, SPELLED, SHARED = "facts.json", "counts.npy", "spelled", "shared"
 GLANCE, DRAWN, POOL = "glance.json", "drawn", "pool"
 COUNTED = 65_536  # contents of a side that words are counted in
+WORTH_A_PAIR = 0.003  # new matches among the pairs that buckets of one size hold, below which they are not measured
 QUERIES = 65_536  # of a block, at least
 MOST_BLOCKS = 32  # of queries: with few queries in a block, few of them look into the same cell
 SCORED_PAIRS = 131_072  # of a block: the profiles of all its records are in memory together
@@ -81,7 +82,7 @@ def prepare(encoder: Encoder, work: Path, *, exact: bool = False) -> dict[str, A
     for side in sides.all:
         counts += count_words(side.contents.take(sampled_rows(side.embeddings, COUNTED)), encoder.schema)
     save_array(work / COUNTS, np.minimum(counts, np.iinfo(np.uint16).max).astype(np.uint16))
-    return {"spelled": sum(len(side.contents.shards) for side in sides.all), "shared": BLOCKS}
+    return {"spelled": sum(len(side.contents.shards) for side in sides.all), "shared": BANDS}
 
 
 def spell_block(encoder: Encoder, work: Path, number: int) -> dict[str, Any]:
@@ -100,13 +101,20 @@ def spell_block(encoder: Encoder, work: Path, number: int) -> dict[str, Any]:
 
 
 def share_block(encoder: Encoder, work: Path, threshold: Threshold, number: int) -> dict[str, Any]:
-    """The pairs of one block of buckets that are not too far apart."""
-    sides, judge, (band, order) = Sides(encoder, work), threshold.judge(encoder), divmod(number, len(ORDERS))
+    """The pairs of one band's buckets that are not too far apart."""
+    sides, judge = Sides(encoder, work), threshold.judge(encoder)
     asking = len(sides.asking.embeddings)
     names = [LEFT] if sides.asks_itself else [LEFT, RIGHT] if sides.asking is sides.left else [RIGHT, LEFT]
     paths = [path for name in names for path in sorted((work / name / SPELLED).glob("*.npy"))]
-    spelled = np.concatenate([np.load(path, mmap_mode="r")[band] for path in paths])
-    left, right = pairs_of_block(spelled, ORDERS[order], None if sides.asks_itself else asking)
+    spelled = np.concatenate([np.load(path, mmap_mode="r")[number] for path in paths])
+    genuine = _genuine(encoder)
+
+    def is_worth(new: tuple[NDArray[np.int64], NDArray[np.int64]], pairs: int) -> bool:
+        one, other = sides.asking.embeddings.take(new[0]), sides.searched.embeddings.take(new[1])
+        return matches_among(encoder.energies(one, other), genuine) > WORTH_A_PAIR * pairs
+
+    surveyed = sampled_rows(sides.asking.embeddings, SAMPLE)
+    left, right = pairs_of_band(spelled, None if sides.asks_itself else asking, is_worth, surveyed)
     del spelled
     farthest = _asked(judge, encoder.margin).farthest
     some, apart = near(sides.asking.embeddings, left, sides.searched.embeddings, right, encoder.energy, farthest)
@@ -124,8 +132,7 @@ def plan(encoder: Encoder, work: Path, threshold: Threshold, *, exact: bool = Fa
     rows = sampled_rows(asking, SAMPLE)
     found = search_exactly(searched, asking, rows, encoder.energy, scope)
     survey = Survey.of(found, np.where(_shared(work, found, sides), 0, 1), scope, len(rows))
-    scores, labels = encoder.calibration.evidence.arrays
-    genuine = np.sort(scores[labels == 1]) * encoder.margin
+    genuine = _genuine(encoder)
     narrowed = scope
     if threshold.max_distance is None and threshold.min_recall is None:
         narrowed = survey.narrow(scope, genuine)
@@ -152,6 +159,12 @@ def plan(encoder: Encoder, work: Path, threshold: Threshold, *, exact: bool = Fa
     }
     write_json(work / PLAN, facts)
     return {**facts, "blocks": -(-queries // facts["block"]) if probes else 0}
+
+
+def _genuine(encoder: Encoder) -> NDArray[np.float64]:
+    """(g,) ascending distances of genuine held-out pairs."""
+    scores, labels = encoder.calibration.evidence.arrays
+    return np.sort(scores[labels == 1]) * encoder.margin
 
 
 def _asked(judge: Judge, margin: float) -> Scope:

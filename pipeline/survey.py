@@ -52,17 +52,8 @@ class Survey:
         return cls(found.distances, rank < scope.neighbours, looks, asked)
 
     def matches(self, genuine: NDArray[np.float64]) -> float:
-        """At most how many candidates are matches, with 95% confidence (Poisson).
-
-        Args:
-            genuine: (g,) ascending distances of genuine held-out pairs, inf for those that no search brings.
-        """
-        within = np.arange(1, len(genuine) + 1) / len(genuine)
-        seen = np.searchsorted(np.sort(self.distances), genuine, side="right")
-        inside = np.isfinite(genuine) & (genuine <= self.distances.max(initial=0.0))
-        if not inside.any():
-            return float(len(self.distances))
-        return float((chi2.ppf(0.95, 2 * (seen[inside] + 1)) / 2 / within[inside]).min())
+        """At most how many candidates are matches (:func:`matches_among`)."""
+        return matches_among(self.distances, genuine)
 
     def shares(self, genuine: NDArray[np.float64], which: NDArray[np.bool_]) -> tuple[NDArray, NDArray]:
         """Bounds of bins of distances, and the share of matches among some of the candidates in each.
@@ -70,7 +61,7 @@ class Survey:
         Where there is none it is 1, for to look there costs nothing; but 0 beyond the farthest genuine pair.
 
         Args:
-            genuine: as for :meth:`matches`.
+            genuine: as for :func:`matches_among`.
             which: (m,) candidates that count.
         """
         finite = genuine[np.isfinite(genuine)]
@@ -102,7 +93,7 @@ class Survey:
         """How many cells to look into, and the share of the matches to be expected that is then found.
 
         Args:
-            genuine: as for :meth:`matches`.
+            genuine: as for :func:`matches_among`.
             cells: how many there are.
             rows: in each of them, on average.
             recall: the fewest cells that reach it; None: as many as are worth it, a match for COMPARISONS_A_MATCH comparisons.
@@ -151,6 +142,21 @@ class Survey:
         within = np.maximum(np.minimum(shared, expected) * holding, shared * shares)  # matches that are held
         each = np.stack([(expected - within) / np.maximum(seen - shared, 1), within / np.maximum(shared, 1)])
         return each[held.astype(int), bins]
+
+
+def matches_among(distances: NDArray[np.float32], genuine: NDArray[np.float64]) -> float:
+    """At most how many of some pairs are matches, with 95% confidence (Poisson).
+
+    Args:
+        distances: (m,) of the pairs.
+        genuine: (g,) ascending distances of genuine held-out pairs, inf for those that no search brings.
+    """
+    within = np.arange(1, len(genuine) + 1) / len(genuine)
+    seen = np.searchsorted(np.sort(distances), genuine, side="right")
+    inside = np.isfinite(genuine) & (genuine <= distances.max(initial=0.0))
+    if not inside.any():
+        return float(len(distances))
+    return float((chi2.ppf(0.95, 2 * (seen[inside] + 1)) / 2 / within[inside]).min())
 
 
 def sampled_rows(embeddings: Embeddings, count: int, seed: int = 0) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import buckets
-from pipeline.buckets import ORDERS, pairs_of_block
+from pipeline.buckets import ORDERS, PAIRS, pairs_of_band
 from siamese.schema import Schema
 from siamese.spellings import BANDS, WORDS, count_words, spell
 
@@ -46,6 +46,7 @@ def test_order_and_case_do_not_matter_and_a_slip_leaves_most_of_a_record():
 @pytest.mark.parametrize("at_once", [2**24, 500])
 def test_pairs_are_those_of_small_buckets(order, first, at_once, monkeypatch):
     monkeypatch.setattr(buckets, "AT_ONCE", at_once)
+    monkeypatch.setattr(buckets, "ORDERS", (order,))
     monkeypatch.setattr(buckets, "PAIRS", 1e9)
     monkeypatch.setattr(buckets, "AGAIN", 1e9)
     random, n = np.random.default_rng(order), 300
@@ -60,9 +61,32 @@ def test_pairs_are_those_of_small_buckets(order, first, at_once, monkeypatch):
     }
     if first is not None:
         true = {(a, b - first) for a, b in true if a < first <= b}
-    left, right = pairs_of_block(words, order, first)
+    left, right = pairs_of_band(words, first)
     found = list(zip(left.tolist(), right.tolist(), strict=True))
     assert set(found) == true and len(found) == len(true)
+
+
+def test_buckets_of_a_size_that_bring_nothing_new_are_left_out_but_for_surveyed_rows(monkeypatch):
+    """Two records of each of 300 triples of words, four of each of 100 others: only the twos are said to be worth it."""
+    monkeypatch.setattr(buckets, "PAIRS", 1e9)
+    twos, fours = ((np.arange(3 * n, dtype=np.uint32) + base).reshape(n, 3) for n, base in ((300, 1), (100, 10_001)))
+    words = np.zeros((1000, WORDS), np.uint32)
+    words[:, :3] = np.concatenate([twos.repeat(2, axis=0), fours.repeat(4, axis=0)])
+    asked: list[tuple[int, int]] = []
+
+    def is_worth(new: buckets.Sides, pairs: int) -> bool:
+        asked.append((len(new[0]), pairs))
+        return False
+
+    left, right = pairs_of_band(words, None, is_worth, np.array([600, 3]))
+    true = {(row, row + 1) for row in range(0, 600, 2)} | {(600, 601), (600, 602), (600, 603)}
+    assert set(zip(left.tolist(), right.tolist(), strict=True)) == true and len(left) == len(true)
+    assert asked == [(600, 600), (597, 600)]  # by three words; by two, where the surveyed row's were found before
+    assert len(pairs_of_band(words, None, is_worth)[0]) == 300  # with no surveyed row
+    left, right = pairs_of_band(words, None, lambda new, pairs: len(new[0]) == pairs)
+    assert len(left) == 300 + 600
+    words = words[:, [2, 0, 1, 3, 4, 5, 6, 7]]  # keys are sums, whatever the order of the words
+    assert all(np.array_equal(a, b) for a, b in zip(pairs_of_band(words), (left, right), strict=True))
 
 
 def test_pairs_grow_with_the_records_and_not_with_their_square():
@@ -71,12 +95,12 @@ def test_pairs_grow_with_the_records_and_not_with_their_square():
     words = random.integers(1, 2**32, (n // 2, WORDS), np.uint32).repeat(2, axis=0)
     words[:, 0] = 7
     words[:, 1] = random.integers(1, 20, n)
-    left, right = pairs_of_block(words, 2)
-    assert len(left) <= n // 2 + 2 * n
+    left, right = pairs_of_band(words)
+    assert len(left) <= n // 2 + PAIRS * sum(ORDERS) * n
     assert set(range(0, n, 2)) <= {a for a, b in zip(left.tolist(), right.tolist(), strict=True) if b == a + 1}
 
 
 def test_no_records_have_no_pairs():
     for n in (0, 1):
-        left, right = pairs_of_block(np.ones((n, WORDS), np.uint32), 2)
+        left, right = pairs_of_band(np.ones((n, WORDS), np.uint32))
         assert len(left) == len(right) == 0
