@@ -38,6 +38,8 @@ _DEFAULTS: dict[str, Any] = {
     "server.memoize_block_auto_registration": False,
 }
 _QUIET: dict[str, Any] = dict.fromkeys(("logging.level", "internal.logging_level", "server.logging_level"), "CRITICAL")
+# What a run asks of the API. FastAPI makes a router's routes ready when the first request passes it by: those behind these never are.
+_ASKED = {"/admin", "/artifacts", "/csrf-token", "/events", "/flow_runs", "/flows"}
 _FLUSH_SECONDS = 30.0
 
 _starting = threading.Lock()
@@ -147,10 +149,12 @@ class ApiServer:
     async def _serve(self) -> None:
         with _collector_paused():
             import uvicorn
-            from prefect.server.api.server import create_app
+            from prefect.server.api import server
 
             _lock_sqlite_at_begin(self._settings)
-            app = create_app(ephemeral=not self._schedules)
+            routers = sorted(server.API_ROUTERS, key=lambda router: router.prefix not in _ASKED)
+            server.API_ROUTERS = tuple(routers)  # type: ignore[assignment]
+            app = server.create_app(ephemeral=not self._schedules)
             lifespan = app.router.lifespan_context(app)
             with _migration_lock(self._settings.home):
                 await lifespan.__aenter__()

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincinv
+from numpy.typing import NDArray
+from scipy.special import betainc, betaincinv
 
 from siamese.errors import SettingsError
 from siamese.evidence import Evidence
@@ -47,6 +48,18 @@ def upper_share(wrong: float, pairs: float, confidence: float) -> float:
     if pairs <= 0 or wrong >= pairs:
         return 1.0
     return float(betaincinv(wrong + 1, pairs - wrong, confidence))
+
+
+def _kept(wrong: NDArray[np.float64], pairs: NDArray[np.float64], share: float, confidence: float) -> int:
+    """How many of a sequence of tests show, one after the other from the first on, that a share is at most this.
+
+    As ``upper_share(...) <= share`` says, by the binomial tail, a quarter of the cost of its inverse; and none shows less than it saw.
+    """
+    hopeless = np.flatnonzero((wrong >= pairs) | (wrong > share * pairs))
+    until = int(hopeless[0]) if len(hopeless) else len(wrong)
+    wrong, pairs = wrong[:until], pairs[:until]
+    broken = np.flatnonzero(betainc(wrong + 1, pairs - wrong, share) < confidence - 1e-12)  # a tie shows it
+    return int(broken[0]) if len(broken) else until
 
 
 def interval(share: float, pairs: float, confidence: float) -> tuple[float, float]:
@@ -87,26 +100,28 @@ def promise_precision(
     flagged = curve.flagged[rows]
     target = _shifted(precision, imposite_weight)
 
-    def bound(row: int, level: float) -> Bound:
-        n, wrong = int(flagged[row]), int(flagged[row] - curve.right[row])
-        worth = float(evidence.worth[n - 1])
-        share = upper_share(wrong / n * worth, worth, level)
-        return Bound(curve.between(row), n, wrong, worth, 1 - _shifted_error(share, imposite_weight))
-
+    wrong = flagged - curve.right[rows]
+    worth = evidence.worth[flagged - 1]
+    seen = wrong / flagged * worth  # of the independent ones
     starts, level = _starts(target, confidence, int(labels.sum()))
     step = max(1, len(rows) // STEPS)
-    best: Bound | None = None
+
+    def error(row: int) -> float:
+        return upper_share(seen[row], worth[row], level)
+
+    def bound(row: int) -> Bound:
+        least = 1 - _shifted_error(error(row), imposite_weight)
+        return Bound(curve.between(rows[row]), int(flagged[row]), int(wrong[row]), float(worth[row]), least)
+
+    best = -1
     for start in starts:
-        for row in range(int(np.searchsorted(flagged, start)), len(rows), step):
-            tested = bound(row, level)
-            if tested.least < precision:
-                break
-            best = tested if best is None or tested.limit > best.limit else best
-    if best is not None:
-        return best, best
-    return None, max(
-        (bound(row, level) for row in range(0, len(rows), step)), key=lambda each: each.least, default=None
-    )
+        first = int(np.searchsorted(flagged, start))
+        kept = _kept(seen[first::step], worth[first::step], 1 - target, level)
+        best = max(best, first + (kept - 1) * step if kept else -1)
+    if best >= 0:
+        return bound(best), bound(best)
+    nearest = min(range(0, len(rows), step), key=error, default=None)
+    return None, None if nearest is None else bound(nearest)
 
 
 def _starts(target: float, confidence: float, genuine: int) -> tuple[list[int], float]:
@@ -130,23 +145,21 @@ def promise_recall(evidence: Evidence, recall: float, confidence: float) -> tupl
     Args and returns as those of :func:`promise_precision`; a share of matches does not matter here. Genuine pairs with a score of inf,
     which no search brings, are missed at every threshold.
     """
-    _, labels = evidence.arrays
-    genuine = np.flatnonzero(labels == 1)
-    worth = evidence.independent(1)
-    best: Bound | None = None
-    nearest: Bound | None = None
     curve = evidence.curve()
+    genuine, worth = curve.matches, evidence.independent(1)
     rows = np.flatnonzero(np.isfinite(curve.distances) & (np.diff(curve.right, prepend=0) > 0))
-    for row in rows[:: -max(1, len(rows) // STEPS)]:
-        missed = len(genuine) - int(curve.right[row])
-        share = upper_share(missed / max(len(genuine), 1) * worth, worth, confidence)
-        bound = Bound(curve.between(row), len(genuine), missed, worth, 1 - share)
-        if nearest is None or bound.least > nearest.least:
-            nearest = bound
-        if share > 1 - recall:
-            break
-        best = bound
-    return best, nearest
+    rows = rows[:: -max(1, len(rows) // STEPS)]
+    if len(rows) == 0:
+        return None, None
+    missed = genuine - curve.right[rows]
+    seen = missed / genuine * worth
+
+    def bound(number: int) -> Bound:
+        least = 1 - upper_share(seen[number], worth, confidence)
+        return Bound(curve.between(rows[number]), int(genuine), int(missed[number]), worth, least)
+
+    kept = _kept(seen, np.full(len(rows), worth), 1 - recall, confidence)
+    return bound(kept - 1) if kept else None, bound(0)  # the loosest misses least
 
 
 def false_positive_rate(evidence: Evidence, limit: float, confidence: float) -> Bound:

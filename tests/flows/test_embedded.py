@@ -7,6 +7,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,6 +140,29 @@ with embedded_server():
     sleeping()
 """
 
+# A process that has imported everything forks as many as it is given pairs of files to say things to; prints their pids, then their codes.
+FORKING = """
+import prefect.server.api.server, uvicorn
+
+files = [int(number) for number in sys.argv[1:]]
+pids = []
+for out, err in zip(files[::2], files[1::2]):
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        break
+    pids.append(pid)
+    print(pid, flush=True)
+for file in files:
+    os.close(file)
+if pid == 0:
+    exec(SLEEPING)
+for pid in pids:
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+""".replace("SLEEPING", repr(SLEEPING))
+
 REMOTE = """
 @flow
 def remote():
@@ -158,8 +183,8 @@ class Finished(NamedTuple):
     err: str
 
 
-def start(home: Path, script: str, *args: str, **env: str) -> subprocess.Popen[str]:
-    """Start a script in a session of its own, with no Prefect setting but its home."""
+def start(home: Path, script: str, *args: str, files: Sequence[int] = (), **env: str) -> subprocess.Popen[str]:
+    """Start a script in a session of its own, with no Prefect setting but its home; it may write to ``files``."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
     clean.pop("DO_NOT_TRACK", None)
     return subprocess.Popen(
@@ -170,6 +195,7 @@ def start(home: Path, script: str, *args: str, **env: str) -> subprocess.Popen[s
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        pass_fds=files,
     )
 
 
@@ -250,22 +276,32 @@ def test_a_later_server_still_registers_its_blocks(migrated: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 def test_nothing_outlives_a_stopped_run(migrated: Path) -> None:
     signals = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-    running = [start(migrated, SLEEPING) for _ in signals]
+    pipes = [os.pipe() for _ in range(2 * len(signals))]
+    ends = [end for _, end in pipes]
+    forking = start(migrated, FORKING, *map(str, ends), files=ends)
+    for end in ends:
+        os.close(end)
+    said = [os.fdopen(beginning) for beginning, _ in pipes]
+    assert forking.stdout is not None
+    pids = [int(forking.stdout.readline()) for _ in signals]
     try:
-        for process in running:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "running\n"
-        for process, number in zip(running, signals, strict=True):
-            assert len(left_in_session(process.pid)) == 1
-            process.send_signal(number)
-        ended = [finish(process) for process in running]  # returns once nobody holds stdout
+        for out in said[::2]:
+            assert out.readline() == "running\n"
+        for pid, number in zip(pids, signals, strict=True):
+            assert len(left_in_session(pid)) == 1
+            os.kill(pid, number)
+        texts = [file.read() for file in said]  # returns once nobody can write there
     finally:
-        for process in running:
-            process.kill()
-    assert [end.code for end in ended] == [-number for number in signals]
-    assert ended[0].err == ended[1].err == ""
-    assert ended[2].err.rstrip().endswith("KeyboardInterrupt")
-    assert [left_in_session(process.pid) for process in running] == [[], [], []]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        ended = finish(forking)
+    for file in said:
+        file.close()
+    assert ended == Finished(0, "".join(f"{-number}\n" for number in signals), "")
+    assert texts[:5] == [""] * 5
+    assert texts[5].rstrip().endswith("KeyboardInterrupt")
+    assert [left_in_session(pid) for pid in pids] == [[], [], []]
 
 
 def test_a_configured_server_gets_the_runs(migrated: Path) -> None:

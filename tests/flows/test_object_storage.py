@@ -23,7 +23,6 @@ from tests.flows.command import Made, Run, assert_refused, call
 
 pytest.importorskip("prefect")
 s3fs = pytest.importorskip("s3fs")
-moto_server = pytest.importorskip("moto.server")
 
 Filesystem = Any
 BUCKET = "s3://bucket"
@@ -42,6 +41,7 @@ class Job(NamedTuple):
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filesystem]:
     """A bucket of a server of our own; where it is, and who we are, stands in the environment as it would for a user."""
+    moto_server = pytest.importorskip("moto.server")  # here: one of the processes that collect the tests imports it
     with pytest.MonkeyPatch.context() as patch:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)

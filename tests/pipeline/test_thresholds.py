@@ -82,16 +82,18 @@ def test_every_row_is_what_a_loop_counts(tmp_path: Path, link: bool, one_to_one:
     taken = {("left", one) for one in frame[frame["is_match"]]["left_id"]}
     taken |= {("right" if link else "left", one) for one in frame[frame["is_match"]]["right_id"]}
 
-    def is_lost(pair: pd.Series) -> bool:
+    pairs = frame.to_dict("records")
+
+    def is_lost(pair: dict) -> bool:
         ends = {("left", pair["left_id"]), ("right" if link else "left", pair["right_id"])}
         return one_to_one and not pair["is_match"] and bool(ends & taken)
 
-    whole = sum(p["probability"] for _, p in frame.iterrows() if not is_lost(p))
-    whole += sum(3 * p["probability"] for _, p in beyond.iterrows() if not is_lost(p))
+    whole = sum(p["probability"] for p in pairs if not is_lost(p))
+    whole += sum(3 * p["probability"] for p in beyond.to_dict("records") if not is_lost(p))
     for row in rows:
         at = row["min_probability"]
         flagged = []
-        for i, pair in frame.iterrows():
+        for i, pair in enumerate(pairs):
             equal = pair["is_match"] and np.isnan(pair["score"])
             above = pair["probability"] >= at if not pair["is_match"] else max(pair["probability"], least) >= at
             let_go = not pair["is_match"] and pair["probability"] >= least

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
+from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
 from siamese.measures import Curve, average_precision
 
@@ -39,9 +39,10 @@ def test_every_row_of_the_curve_counts_the_pairs_up_to_its_distance(pairs: list[
         flagged = distances <= threshold
         assert curve.flagged[row] == flagged.sum()
         assert curve.right[row] == labels[flagged].sum()
-        assert curve.precision[row] == pytest.approx(precision_score(labels, flagged))
-        assert curve.recall[row] == pytest.approx(recall_score(labels, flagged))
-        assert curve.f1[row] == pytest.approx(f1_score(labels, flagged))
+        precision, recall, f1, _ = precision_recall_fscore_support(labels, flagged, average="binary")
+        assert curve.precision[row] == pytest.approx(precision)
+        assert curve.recall[row] == pytest.approx(recall)
+        assert curve.f1[row] == pytest.approx(f1)
 
 
 @given(PAIRS)

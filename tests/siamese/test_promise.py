@@ -11,6 +11,8 @@ from siamese.errors import SettingsError
 from siamese.evidence import Evidence, independent_number, independent_pairs
 from siamese.prior import Histogram, estimate_prior
 from siamese.promise import (
+    STEPS,
+    _starts,
     check_share,
     false_positive_rate,
     interval,
@@ -98,6 +100,41 @@ def test_a_changed_share_of_matches_does_not_break_the_promise(monkeypatch) -> N
     assert at_most(missed, 1 - CONFIDENCE)
     assert not at_most(blind, 1 - CONFIDENCE)
     assert promised > 0.5 * DRAWS
+
+
+@pytest.mark.parametrize("imposite_weight", [1.0, 2.0])
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.9])
+@pytest.mark.parametrize("n", [2, 30, 300, 900])
+def test_a_sequence_ends_at_the_first_threshold_that_does_not_show_it(n, share, imposite_weight) -> None:
+    """Beside every threshold's own bound, one after the other."""
+    random = np.random.default_rng(n)
+    scores, labels = draw(n, random, 0.6)
+    evidence = Evidence.of(scores.round(2), labels, random.integers(0, n, n), random.integers(n, 9 * n, n))
+    curve, worth = evidence.curve(), evidence.worth[evidence.curve().flagged - 1]
+    target = imposite_weight * share / (imposite_weight * share + 1 - share)
+    starts, level = _starts(target, CONFIDENCE, int(labels.sum()))
+    step = max(1, len(worth) // STEPS)
+    reached = []
+    for start in starts:
+        for row in range(int(np.searchsorted(curve.flagged, start)), len(worth), step):
+            if upper_share((1 - curve.precision[row]) * worth[row], worth[row], level) > 1 - target + 1e-12:
+                break
+            reached.append(row)
+    bound, nearest = promise_precision(evidence, share, CONFIDENCE, imposite_weight)
+    assert (bound is None) == (not reached) and nearest is not None
+    if bound is not None:
+        assert bound.limit == curve.between(max(reached)) and bound.pairs == curve.flagged[max(reached)]
+        assert bound.least >= share - 1e-9
+
+    matches, worth = curve.matches, evidence.independent(1)
+    rows = np.flatnonzero(np.diff(curve.right, prepend=0) > 0)
+    kept = None
+    for row in rows[:: -max(1, len(rows) // STEPS)]:
+        if upper_share((matches - curve.right[row]) / matches * worth, worth, CONFIDENCE) > 1 - share + 1e-12:
+            break
+        kept = curve.between(row)
+    bound, _ = promise_recall(evidence, share, CONFIDENCE)
+    assert (bound.limit if bound else None) == kept
 
 
 def test_the_promised_recall_is_missed_at_most_at_the_stated_rate() -> None:
