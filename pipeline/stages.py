@@ -103,7 +103,7 @@ def spell_block(model: str, work: Path, number: int) -> dict[str, Any]:
 
 
 def share_block(model: str, work: Path, threshold: Threshold, number: int) -> dict[str, Any]:
-    """Candidates of one block of buckets."""
+    """Candidates of the buckets of one band."""
     with one_thread():
         return proposing.share_block(load_encoder(model), work, threshold, number)
 
