@@ -100,7 +100,9 @@ class Training:
         self.tower, self.features, self.train, self.margin, self.config = tower, features, train, margin, config
         self.mining = entities if config.negatives == "mined" else None
         self.batch_size = config.batch_size or tower.config.batch_size
-        self.optimizer = torch.optim.Adam(tower.parameters(), lr=config.learning_rate or tower.config.learning_rate)
+        # Fused: one pass over the weights instead of six, which took a tenth of a step.
+        rate = config.learning_rate or tower.config.learning_rate
+        self.optimizer = torch.optim.Adam(tower.parameters(), lr=rate, fused=True)
         self.random = np.random.default_rng(config.seed)
         self.weights = copy_weights(tower)
         self._pairs = with_mined(train, self.mining, embeddings, config)
