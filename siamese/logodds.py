@@ -143,33 +143,29 @@ def _fit_given(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArra
 
 
 def _fit_logistic(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Slope (0 at most) and intercept, by Newton's method; a run fits a hundred, so each step is two equations, solved as such."""
+    """Slope (0 at most) and intercept, by Newton's method."""
     target = _smoothed(labels)
-    middle = scores.mean()
-    centred = scores - middle  # nearly independent of the intercept: the equations stay sound wherever the scores lie
-    squares, widest = centred * centred, np.abs(centred).max()
+    design = np.stack([scores, np.ones_like(scores)], axis=1)
     flat = np.array([0.0, logit(target.mean())])
+    weights = flat
 
     def loss(odds: NDArray[np.float64]) -> float:
-        return float(np.logaddexp(0, odds).sum() - target @ odds)
+        return float(np.sum(np.logaddexp(0, odds) - target * odds))
 
-    slope, intercept = flat
-    odds = slope * centred + intercept
+    odds = design @ weights
     least = loss(odds)
     for _ in range(100):
         p = expit(odds)
-        weight, error = p * (1 - p), p - target
-        a, b, c = weight @ squares + 1e-9, weight @ centred, weight.sum() + 1e-9  # of the Hessian
-        d, e = error @ centred, error.sum()  # of the gradient
-        turn, shift = (c * d - b * e) / (a * c - b * b), (a * e - b * d) / (a * c - b * b)
-        if abs(turn) * widest + abs(shift) < 1e-6:  # of any log-odds: the next step would be its square
-            slope, intercept = slope - turn, intercept - shift
+        hessian = (design * (p * (1 - p))[:, None]).T @ design + 1e-9 * np.eye(2)
+        step = np.linalg.solve(hessian, design.T @ (p - target))
+        scale, moved = 1.0, design @ (weights - step)
+        while (found := loss(moved)) > least and scale > 1e-8:
+            scale /= 2
+            moved = design @ (weights - scale * step)
+        weights, odds, least = weights - scale * step, moved, found
+        if np.abs(scale * step).max() < 1e-10:
             break
-        while (found := loss(moved := (slope - turn) * centred + intercept - shift)) > least:
-            turn, shift = turn / 2, shift / 2
-        slope, intercept, odds, least = slope - turn, intercept - shift, moved, found
-    # scores that say nothing, or worse: the share of matches for all
-    return flat if slope > 0 else np.array([slope, intercept - slope * middle])
+    return flat if weights[0] > 0 else weights  # scores that say nothing, or worse: the share of matches for all
 
 
 def _fit_beta(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
