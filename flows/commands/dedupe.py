@@ -51,7 +51,7 @@ def dedupe(
 
     settings = configs.read(config)
     model, (records,) = model_of(inputs, 1, "records")
-    check_inputs(records, id_column=id_column)
+    check_inputs(records, out=out, id_column=id_column)
     result = run_flow(
         "dedupe",
         model,

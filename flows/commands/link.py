@@ -47,7 +47,7 @@ def link(
     from flows import show
 
     model, (left, right) = model_of(inputs, 2, "left and right")
-    check_inputs(left, right, id_column=id_column)
+    check_inputs(left, right, out=out, id_column=id_column)
     result = run_flow(
         "link",
         model,

@@ -27,11 +27,13 @@ def run_flow(name: str, *args: Any, runner: dict[str, Any] | None = None, **kwar
         return result
 
 
-def check_inputs(*records: str, id_column: str, pairs: str | None = None) -> None:
-    """Refuse what cannot be read before a server is started for it, which takes seconds."""
+def check_inputs(*records: str, out: str, id_column: str, pairs: str | None = None) -> None:
+    """Refuse what cannot be written or read before a server is started for it, which takes seconds."""
     from pipeline.pairs import LabelledPairs
     from pipeline.records import Records
+    from siamese.folders import check_writable
 
+    check_writable(out)
     for path in records:
         Records.open(path, id_column)
     if pairs is not None:

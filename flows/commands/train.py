@@ -49,7 +49,7 @@ def train(
     settings = configs.training({**job.training, **{name: value for name, value in given.items() if value is not None}})
     tower_settings = dict(job.tower)
     configured = tower_settings.pop("name", "ngram")
-    check_inputs(records, id_column=id_column, pairs=pairs)
+    check_inputs(records, out=out, id_column=id_column, pairs=pairs)
     result = run_flow(
         "train",
         records,
