@@ -152,9 +152,8 @@ class ApiServer:
             from prefect.server.api import server
 
             _lock_sqlite_at_begin(self._settings)
-            if routers := getattr(
-                server, "API_ROUTERS", None
-            ):  # no public name: another Prefect may have none, and be slower
+            # No public name: another Prefect may have none, and be slower.
+            if routers := getattr(server, "API_ROUTERS", None):
                 server.API_ROUTERS = tuple(sorted(routers, key=lambda router: router.prefix not in _ASKED))
             app = server.create_app(ephemeral=not self._schedules)
             lifespan = app.router.lifespan_context(app)

@@ -145,9 +145,9 @@ def _add_pairs(
         here = starts[sizes == size]
         if size > SMALLEST and len(here) * size * (size - 1) // 2 > AGAIN * most:
             break
-        members = [codes.take(here + place) & rows for place in range(size)]
         if not (worth or has_surveyed):
             break
+        members = [codes.take(here + place) & rows for place in range(size)]
         if not worth:
             asked = np.flatnonzero(np.any([is_surveyed.take(each) for each in members], axis=0))
             members = [each[asked] for each in members]

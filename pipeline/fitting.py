@@ -73,12 +73,11 @@ def fit_encoder(
     network.fit_corpus(network.featurise(known))
     material = Material.of(data, schema, network, config)
 
-    choosing = material.valid_and_near(network)
-    untrained = average_precision(
-        pair_distances(network.embed(material.features), choosing, config.energy), choosing.is_match
-    )
+    embeddings = network.embed(material.features)
+    choosing = material.valid_and_near(embeddings)
+    untrained = average_precision(pair_distances(embeddings, choosing, config.energy), choosing.is_match)
     learned, entities = material.learned, material.learned_entities
-    folds = _folds(material, learned, entities, config, network)
+    folds = _folds(material, learned, entities, network)
     if folds is None:
         learned, entities = material.train, material.entities
         _check_classes("train", learned, labelled, config)
@@ -99,7 +98,7 @@ def fit_encoder(
     precision = {"untrained": untrained, "distance": held.average_precision(held.margin_distances)}
     verifier, scores = None, held.margin_distances
     if config.verifier != "none" and folds is not None and word_fields(schema):
-        verifier, scores = _fit_verifier(held, material, known, evidence, config, are_chosen)
+        verifier, scores = _fit_verifier(held, material, known, evidence, are_chosen)
         precision["verifier"] = held.average_precision(scores)
     metrics = {
         "pairs": {
@@ -132,7 +131,6 @@ def _fit_verifier(
     material: Material,
     known: pa.Table,
     evidence: NDArray[np.int64],
-    config: TrainingConfig,
     are_chosen: bool,
 ) -> tuple[Verifier, NDArray[np.float64]]:
     """The verifier, and the out-of-fold score of each held-out pair."""
@@ -147,7 +145,7 @@ def _fit_verifier(
         held.pairs.is_match,
         held.folds,
         evidence,
-        config.seed,
+        material.config.seed,
         are_chosen=are_chosen,
     )
 
@@ -206,17 +204,16 @@ def _check_classes(part: str, pairs: Pairs, labelled: LabelledPairs, config: Tra
         )
 
 
-def _folds(
-    material: Material, learned: Pairs, entities: Entities | None, config: TrainingConfig, tower: Tower
-) -> Folds | None:
+def _folds(material: Material, learned: Pairs, entities: Entities | None, tower: Tower) -> Folds | None:
     """Folds that lie to each other as valid lies to train: of other entities, or of other pairs among the same records.
 
     None where nothing asks for them, or there are too few pairs.
     """
+    config, is_apart = material.config, material.is_apart
     if config.verifier == "none" and not tower.averages:
         return None
     n = material.texts.num_rows
-    if material.is_apart:
+    if is_apart:
         entity = entities_of(learned, n) if entities is None else entities.of
         groups, matched = entity, np.bincount(entity, minlength=n)[entity] > 1
     else:
@@ -225,7 +222,7 @@ def _folds(
         groups, matched = np.minimum(left, right) * n + np.maximum(left, right), learned.is_match == 1
     for count in range(config.folds or tower.config.folds, 1, -1):
         dealt = deal_folds(groups, matched, count, config.seed)
-        folds = Folds(count, dealt[learned.left], dealt) if material.is_apart else Folds(count, dealt)
+        folds = Folds(count, dealt[learned.left], dealt) if is_apart else Folds(count, dealt)
         matches, others = (
             np.bincount(folds.of_pairs[learned.is_match == label], minlength=count) > 0 for label in (1, 0)
         )

@@ -41,8 +41,9 @@ class HeldOut:
         mined = material.entities is not None
         like_valid = (places >= len(train)) | mined | (material.one_draw and material.pools)
         if not has_valid:
-            others = material.valid_and_near(tower)
-            apart = pair_distances(tower.embed(material.features), others, material.config.energy)
+            embeddings = tower.embed(material.features)
+            others = material.valid_and_near(embeddings)
+            apart = pair_distances(embeddings, others, material.config.energy)
             pairs, distances = pairs + others, np.append(distances, apart)
             folds = np.append(folds, np.full(len(others), -1))
             like_valid = np.append(like_valid, np.ones(len(others), bool))

@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pipeline.training_set import BETWEEN, TrainingSet, entities_to_mine
 from siamese.pairs import Pairs
@@ -88,9 +89,8 @@ class Material:
         shared = np.intersect1d(self.train.rows(), self.valid.rows())
         return self.one_draw or self.entities is not None or 2 * len(shared) < len(self.valid.rows())
 
-    def valid_and_near(self, tower: Tower) -> Pairs:
-        """The valid pairs and, where imposites are mined, those that the tower as it is brings near: what a run will propose."""
+    def valid_and_near(self, embeddings: Tensor) -> Pairs:
+        """The valid pairs and, where imposites are mined, those that are near by (n, dim) embeddings: what a run will propose."""
         if self.entities is None:
             return self.valid
-        embeddings = tower.embed(self.features).numpy()
-        return self.valid + self.entities.mine(embeddings, self.mined_valid, self.config.mined_per_record)
+        return self.valid + self.entities.mine(embeddings.numpy(), self.mined_valid, self.config.mined_per_record)

@@ -65,7 +65,7 @@ class Bags:
     def take(self, rows: np.ndarray) -> "Bags":
         """The bags of some records, over the words that they hold."""
         cells = (np.asarray(rows)[:, None] * self.n_fields + np.arange(self.n_fields)).ravel()
-        chosen, offsets = take_ragged(np.arange(len(self.words)), self.offsets, cells)
+        chosen, offsets = spans(self.offsets[cells], self.offsets[cells + 1] - self.offsets[cells])
         words = self.words[chosen]
         kept = np.zeros(len(self.groups), bool)
         kept[words] = True
@@ -96,9 +96,14 @@ def take_ragged(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tu
 
 def take_spans(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Spans of values as a ragged array: end to end, with their (n + 1,) offsets."""
-    taken = np.concatenate(([0], np.cumsum(lengths)))
-    positions = np.arange(taken[-1]) + np.repeat(starts - taken[:-1], lengths)
+    positions, taken = spans(starts, lengths)
     return values[positions], taken
+
+
+def spans(starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in spans, end to end, with the (n + 1,) offsets of each."""
+    taken = np.concatenate(([0], np.cumsum(lengths)))
+    return np.arange(taken[-1]) + np.repeat(starts - taken[:-1], lengths), taken
 
 
 def featurise(records: pa.Table, schema: Schema, joined: Collection[Kind] = ()) -> Bags:
