@@ -51,13 +51,14 @@ def dedupe(
 
     settings = configs.read(config)
     model, (records,) = model_of(inputs, 1, "records")
+    where = runner_options(runner, workers, address, out)
     check_inputs(records, out=out, id_column=id_column)
     result = run_flow(
         "dedupe",
         model,
         records,
         out,
-        runner=runner_options(runner, workers, address, out),
+        runner=where,
         max_distance=max_distance,
         min_precision=min_precision,
         min_recall=min_recall,

@@ -47,6 +47,7 @@ def link(
     from flows import show
 
     model, (left, right) = model_of(inputs, 2, "left and right")
+    where = runner_options(runner, workers, address, out)
     check_inputs(left, right, out=out, id_column=id_column)
     result = run_flow(
         "link",
@@ -54,7 +55,7 @@ def link(
         left,
         right,
         out,
-        runner=runner_options(runner, workers, address, out),
+        runner=where,
         one_to_one=one_to_one,
         max_distance=max_distance,
         min_precision=min_precision,
