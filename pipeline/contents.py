@@ -83,26 +83,40 @@ class ContentNumbers:
             keys: (n, 2) from :func:`content_keys`.
             is_empty: (n,) records with nothing to compare.
         """
-        order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: the first of equals leads
-        ordered = keys[order]
-        leads = np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1))[: len(keys)]
-        leader = order[np.flatnonzero(leads)][np.cumsum(leads) - 1]
-        first = np.empty(len(keys), np.int64)
-        first[order] = leader
-        numbers = np.full(len(keys), -1, np.int64)
-        asked = np.flatnonzero((first == np.arange(len(keys))) & ~is_empty)
-        place = np.searchsorted(self._keys, keys[asked, 0])
+        code, first = _coded(keys)
+        numbers = np.full(len(first), -1, np.int64)
+        asked = np.flatnonzero(~is_empty[first])
+        halves, others = keys[first[asked]].T
+        place = np.searchsorted(self._keys, halves)
         near = np.minimum(place, max(len(self._keys) - 1, 0))
         known = np.zeros(len(asked), bool)
         if len(self._keys):
-            known = (self._keys[near] == keys[asked, 0]) & (self._others[near] == keys[asked, 1])
+            known = (self._keys[near] == halves) & (self._others[near] == others)
             numbers[asked[known]] = self._numbers[near[known]]
         fresh = asked[~known]
         numbers[fresh] = self.count + np.arange(len(fresh))
         self.count += len(fresh)
-        order = np.argsort(keys[fresh, 0], kind="stable")
-        at = place[~known][order]
-        self._keys = np.insert(self._keys, at, keys[fresh[order], 0])
-        self._others = np.insert(self._others, at, keys[fresh[order], 1])
-        self._numbers = np.insert(self._numbers, at, numbers[fresh[order]])
-        return np.where(is_empty, -1, numbers[first]), fresh
+        order = np.flatnonzero(~known)[np.argsort(halves[~known], kind="stable")]
+        at = place[order] + np.arange(len(order))
+        self._keys = _merged(self._keys, halves[order], at)
+        self._others = _merged(self._others, others[order], at)
+        self._numbers = _merged(self._numbers, numbers[asked[order]], at)
+        return numbers[code], first[fresh]
+
+
+def _coded(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """(n,) number of each key, by first appearance, and the places where they appear first, ascending."""
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(keys))]
+    coded = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(keys), buffers).dictionary_encode()
+    code = coded.indices.to_numpy()
+    first = np.empty(len(coded.dictionary), np.int64)
+    first[code[::-1]] = np.arange(len(code) - 1, -1, -1)  # the last write stays
+    return code, first
+
+
+def _merged(old: NDArray, new: NDArray, at: NDArray[np.int64]) -> NDArray:
+    """The old elements in their order, with the new ones where they are to be."""
+    merged, is_old = np.empty(len(old) + len(new), old.dtype), np.ones(len(old) + len(new), bool)
+    is_old[at] = False
+    merged[at], merged[is_old] = new, old
+    return merged

@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from sklearn.metrics import adjusted_rand_score
 
 from pipeline.decision import Judgement, Threshold
 from pipeline.embedding import Corpus, Encoder, measure
@@ -180,6 +179,8 @@ def where_lost(
 
 def cluster_scores(cluster: NDArray[np.int64], entity: NDArray[np.int64]) -> dict[str, Any]:
     """Pairwise and B-cubed (Bagga and Baldwin 1998) scores of one grouping of n records against the true one, each (n,)."""
+    from sklearn.metrics import adjusted_rand_score  # half a second to import, and few runs are evaluated
+
     cells = pd.Series(1, index=pd.MultiIndex.from_arrays([cluster, entity])).groupby(level=[0, 1]).sum()
     both = cells.to_numpy().astype(np.float64)
     cluster_size = pd.Series(cluster).value_counts().loc[cells.index.get_level_values(0)].to_numpy().astype(np.float64)

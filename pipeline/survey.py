@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from pipeline.cells import Cells
 from pipeline.embedding import Embeddings
@@ -156,7 +156,7 @@ def matches_among(distances: NDArray[np.float32], genuine: NDArray[np.float64]) 
     inside = np.isfinite(genuine) & (genuine <= distances.max(initial=0.0))
     if not inside.any():
         return float(len(distances))
-    return float((chi2.ppf(0.95, 2 * (seen[inside] + 1)) / 2 / within[inside]).min())
+    return float((gammaincinv(seen[inside] + 1, 0.95) / within[inside]).min())
 
 
 def sampled_rows(embeddings: Embeddings, count: int, seed: int = 0) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from siamese.features import HASH_BITS, feature_of, hash_words, take_ragged
 from siamese.kinds import canonical, parse_date, parse_number
 from siamese.schema import Field, Kind, Schema
-from siamese.text import Words, normalise, split_words
+from siamese.text import Words, normalise, split_words, wide_points
 
 FUZZY_CHARACTERS = 128  # of a value that are compared letter by letter: the cost grows with the square of the length
 CODE_LENGTH = 3  # shorter words with a digit are sizes and counts, which say little of which thing it is
@@ -186,12 +186,12 @@ def _joined(texts: pa.Array) -> pa.Array:
     data = data[: offsets[-1] if len(offsets) else 0]
     kept = _IN_ASCII[data]
     if data.max(initial=0) > 0x7F:
-        leads = (data & 0xC0) != 0x80
-        points = np.frombuffer(data.tobytes().decode("utf-8").encode("utf-32-le"), np.uint32)
+        points = wide_points(data)
         table = np.zeros(int(points.max()) + 1, bool)
         table[points] = True
         table[table] = [chr(point).isalnum() for point in np.flatnonzero(table)]
-        kept = np.repeat(table[points], np.diff(np.append(np.flatnonzero(leads), len(data))))
+        octets = 2 + (points > 0x7FF).astype(np.int64) + (points > 0xFFFF)  # of a character in UTF-8
+        kept[data > 0x7F] = np.repeat(table[points], octets)
     ends = np.concatenate(([0], np.cumsum(kept)))[offsets]
     return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(data[kept]))
 

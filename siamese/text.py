@@ -112,11 +112,22 @@ def _laid_out(columns: Sequence[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
 
 def _code_points(octets: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """UTF-8 as code points without accents, and where offsets into the one lie in the other."""
-    chars = np.frombuffer(octets.tobytes().decode("utf-8").encode("utf-32-le"), np.uint32)
-    offsets = offsets - np.searchsorted(np.flatnonzero((octets & 0xC0) == 0x80), offsets)
-    accents = np.flatnonzero((chars >= COMBINING_DIACRITICS[0]) & (chars <= COMBINING_DIACRITICS[1]))
-    chars, offsets = np.delete(chars, accents), offsets - np.searchsorted(accents, offsets)
-    return (chars.astype(np.uint8) if chars.max(initial=0) < 256 else chars), offsets
+    wide = wide_points(octets)
+    is_accent = (wide >= COMBINING_DIACRITICS[0]) & (wide <= COMBINING_DIACRITICS[1])
+    begins = (octets & 0xC0) != 0x80
+    chars = octets[begins]
+    offsets = offsets - np.searchsorted(np.flatnonzero(~begins), offsets)
+    at = np.flatnonzero(chars > 0x7F)
+    if wide[~is_accent].max(initial=0) >= 256:
+        chars = chars.astype(np.uint32)
+    chars[at] = wide
+    accents = at[is_accent]
+    return np.delete(chars, accents), offsets - np.searchsorted(accents, offsets)
+
+
+def wide_points(octets: np.ndarray) -> np.ndarray:
+    """Code points (uint32) of what is not ASCII in UTF-8, which is little of most text: to decode all takes many times as long."""
+    return np.frombuffer(octets[octets > 0x7F].tobytes().decode("utf-8").encode("utf-32-le"), np.uint32)
 
 
 def _word_characters(chars: np.ndarray) -> np.ndarray:
