@@ -65,7 +65,7 @@ faults: .venv/installed-test ## faults injected and inputs fuzzed: twenty minute
 	touch $@
 
 .venv:
-	$(PYTHON) -m venv $@
+	$(PYTHON) -m venv --upgrade-deps $@  # the pip that comes with Python 3.11 takes twice as long
 
 clean:
 	rm -rf .venv demo walk-through build *.egg-info
