@@ -16,7 +16,6 @@ import pytest
 from flows.config import JobConfig
 from flows.serving import ServeConfig
 from tests.flows.command import call
-from tests.flows.conftest import made as made  # the small model
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.flows.command import Made
-from tests.flows.conftest import made as made  # the small model
 from tests.scripts import script
 
 

@@ -15,6 +15,7 @@ import json, os, sys, traceback
 from flows.embedded import quiet_defaults
 quiet_defaults()
 import flows.dedupe, flows.update, prefect.server.api.server, uvicorn
+import alembic.command, lightgbm, prefect.task_engine, pyarrow.dataset, sklearn.model_selection  # which these import when they need them
 from flows import cli
 from pipeline import proposing
 proposing.QUERIES, proposing.SCORED_PAIRS = {queries}, {pairs}

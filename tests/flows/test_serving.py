@@ -45,7 +45,7 @@ def wait_for(what: Callable[[], Any], seconds: float = 120.0) -> Any:
 
 def test_a_cron_fires_on_the_server_that_serve_starts(made: Made, home: Path, tmp_path: Path) -> None:
     job = config(
-        tmp_path / "jobs.toml", cron="* * * * * */3", model=made.model, records=made.records, out=tmp_path / "index"
+        tmp_path / "jobs.toml", cron="* * * * * */10", model=made.model, records=made.records, out=tmp_path / "index"
     )
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     serving = subprocess.Popen(
