@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from siamese.lockstep import FoldTower, train_in_turn
+from siamese.lockstep import FoldTower, train_together
 from siamese.pairs import Pairs
 from siamese.settings import TrainingConfig
 from siamese.towers import Features, Tower
@@ -129,11 +129,13 @@ def cross_fit(
     if config.margin is None:
         config = config.model_copy(update={"margin": data_margin(train, entities, untrained, config)})
     mining = entities if config.negatives == "mined" else None
-    towers = [
-        FoldTower.start(fold, tower, features, train, folds.of_pairs, folds.of_records, config, mining, untrained)
-        for fold in range(folds.count)
-    ]
-    curve = train_in_turn(towers, config.patience, most, lambda epoch, done: report(epoch, done * folds.count))
+
+    def start_fold(fold: int) -> FoldTower:
+        own = tower.twin() if tower.threaded else tower  # which may be large: then the folds take turns with it
+        return FoldTower.start(fold, own, features, train, folds.of_pairs, folds.of_records, config, mining, untrained)
+
+    towers = [start_fold(fold) for fold in range(folds.count)]
+    curve = train_together(towers, config.patience, most, lambda epoch, done: report(epoch, done * folds.count))
     trained, held = [each.trained for each in towers], [each.judge_held() for each in towers]
     if tower.averages:
         restore_weights(tower, _mean([each.best_weights for each in towers]))

@@ -1,4 +1,4 @@
-"""Lockstep: a tower for each fold, trained side by side, so that the others can choose when each of them stops."""
+"""Lockstep: a tower for each fold, trained epoch by epoch together, so that the others can choose when each of them stops."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from siamese.measures import average_precision
 from siamese.pairs import Pairs
 from siamese.settings import TrainingConfig
+from siamese.threads import side_by_side
 from siamese.towers import Features, Tower
 from siamese.training import Entities, Epoch, Patience, Trained, Training, pair_distances, restore_weights
 
@@ -58,7 +59,7 @@ class FoldTower:
 
         Args:
             fold: that is held out.
-            tower, features: whose weights it starts from and takes turns with.
+            tower, features: whose weights it starts from; its own, or one that takes turns with other folds.
             train: n pairs, of all folds.
             of_pairs, of_records: (n,) and (records,) their folds; None for records that need none.
             config: how to train; with a margin.
@@ -109,10 +110,10 @@ class FoldTower:
         return held, places, pair_distances(embeddings, held, config.energy)
 
 
-def train_in_turn(
+def train_together(
     towers: list[FoldTower], patience: int, most: int, on_epoch: Callable[[Epoch, float], None]
 ) -> list[float]:
-    """Train an epoch of every fold's tower in turn, until each has the epoch that the other folds choose for it.
+    """Train an epoch of every fold's tower, side by side where each has its own, until each has the epoch that the others choose for it.
 
     Args:
         towers: two or more, which keep the weights of their epochs.
@@ -124,6 +125,7 @@ def train_in_turn(
         (epochs + 1,) mean average precision of all folds on their held-out pairs, the untrained tower first.
     """
     n = len(towers)
+    each_on = side_by_side if towers[0].training.tower.threaded else map
     precisions = np.array([each.history[0].valid_average_precision for each in towers])
 
     def by_others(fold: int) -> float:
@@ -132,8 +134,7 @@ def train_in_turn(
     waits = [Patience(patience, by_others(fold)) for fold in range(n)]
     curve = [float(precisions.mean())]
     for number in range(1, most + 1):
-        for fold, each in enumerate(towers):
-            epoch = each.run_epoch()
+        for fold, epoch in enumerate(each_on(FoldTower.run_epoch, towers)):
             precisions[fold] = epoch.valid_average_precision
             on_epoch(epoch, (number - 1 + (fold + 1) / n) / most)
         curve.append(float(precisions.mean()))

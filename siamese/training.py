@@ -74,7 +74,7 @@ class Entities:
 class Training:
     """A tower in training, an epoch at a time.
 
-    Several may take turns with one tower: each brings its own weights and optimizer, and the tower's fixed tables are there but once.
+    Several may take turns with one tower: each brings its own weights and optimizer.
 
     Attributes:
         weights: of this training after its last epoch; never changed in place, so that they can be kept.

@@ -1,8 +1,8 @@
 """Tower: the shared network, as the rest of the package sees it."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from siamese.schema import Schema
+from siamese.threads import side_by_side
 
 BATCH = 4096  # records; the vectors of larger batches leave the caches, smaller ones share fewer words
 
@@ -43,7 +44,7 @@ class Tower(nn.Module, ABC):
         additive: whether an embedding is a sum of one vector a field, and that of one a word, so that a squared distance is a sum over
             fields and words: then the tower has ``fields``, ``words`` and ``spell``.
         averages: whether the mean of the weights of several trainings from one start is a good tower itself.
-        threaded: whether batches are encoded side by side, on a core each; else torch spreads each over the cores.
+        threaded: whether batches are encoded, and folds trained, side by side, on a core each; else torch spreads each over the cores.
         dim: dimensions of an embedding.
     """
 
@@ -88,6 +89,11 @@ class Tower(nn.Module, ABC):
     def save_files(self, folder: Path) -> None:
         """Write what is not in the state dict into a folder, made if needed; on loading its path comes as the setting ``model``."""
 
+    def twin(self) -> Self:
+        """A tower with weights of its own, equal so far, and the same fixed tables."""
+        fixed = [*self.buffers(), *(each for each in self.modules() if next(each.parameters(), None) is None)]
+        return copy.deepcopy(self, {id(each): each for each in fixed})
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
@@ -114,13 +120,6 @@ class Tower(nn.Module, ABC):
             embedded[start : start + BATCH] = self.embed(self.featurise(records.slice(start, BATCH)))
 
         each_start = range(0, records.num_rows, BATCH)
-        cores = torch.get_num_threads()
-        if self.threaded and cores > 1 and len(each_start) > 1:
-            # All cores on one batch would wait for each other, and featurising has but one.
-            with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                deque(pool.map(encode_batch, each_start), maxlen=0)
-            torch.set_num_threads(cores)  # for threads to come, which take the last setting of any
-        else:
-            deque(map(encode_batch, each_start), maxlen=0)
+        deque((side_by_side if self.threaded else map)(encode_batch, each_start), maxlen=0)
         self.train(was_training)
         return embedded

@@ -38,6 +38,11 @@ class Signs(nn.Module):
         self.register_buffer("packed", torch.from_numpy(packed), persistent=False)
         self.register_buffer("_floats", None, persistent=False)
 
+    def train(self, mode: bool = True) -> "Signs":
+        if mode:
+            self.floats()  # now: trainings side by side would make them twice
+        return super().train(mode)
+
     def floats(self) -> Tensor:
         """(rows, dim) float32 of +-1, on the device of the module; kept once made."""
         if self._floats is None:

@@ -70,6 +70,32 @@ def test_towers_are_those_trained_alone_for_as_long_as_the_others_say(count, pat
         torch.testing.assert_close(tensor, total[name] / count)
 
 
+def test_folds_side_by_side_are_those_one_after_another() -> None:
+    threads, found = torch.get_num_threads(), []
+    try:
+        for number in (1, 3):
+            torch.set_num_threads(number)
+            tower, features = small_tower()
+            crossed = cross_fit(tower, features, TRAIN, VALID, FOLDS, config(margin=1.3))
+            assert torch.get_num_threads() == number
+            found.append((crossed.distances, copy_weights(tower)))
+    finally:
+        torch.set_num_threads(threads)
+    (distances, weights), (others, other_weights) = found
+    np.testing.assert_array_equal(distances, others)
+    for name, tensor in weights.items():
+        torch.testing.assert_close(tensor, other_weights[name], rtol=0, atol=0)
+
+
+def test_a_twin_has_weights_of_its_own_and_the_same_tables() -> None:
+    tower, _ = small_tower()
+    twin = tower.twin()
+    assert twin.projection is tower.projection and twin.idf is tower.idf
+    with torch.no_grad():
+        twin.feature_weight += 1
+    assert not torch.equal(twin.feature_weight, tower.feature_weight)
+
+
 def test_no_pair_chooses_the_tower_that_judges_it(monkeypatch) -> None:
     """Labels of a fold, turned where its tower is judged, change the other folds' epochs and not its own."""
     # Each fold is known by its size.
