@@ -18,7 +18,6 @@ from tests.processes import of_session
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for stray processes in /proc")
 WITHIN_SECONDS = 60.0
 MOMENTS = 5
-IN_DEFAULT = (0, 2, 4)  # the others are slow; between them, a run is killed at each of its notes
 
 
 class Undisturbed(NamedTuple):
@@ -82,10 +81,7 @@ def test_what_is_done_is_not_done_again(undisturbed: Undisturbed, tmp_path: Path
     undisturbed.assert_same(out)
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [pytest.param(moment, marks=[] if moment in IN_DEFAULT else [pytest.mark.slow]) for moment in range(MOMENTS)],
-)
+@pytest.mark.parametrize("moment", range(MOMENTS))
 def test_a_run_killed_at_any_moment(undisturbed: Undisturbed, tmp_path: Path, moment: int) -> None:
     out = tmp_path / "run"
     pid = undisturbed.dedupe(out)
