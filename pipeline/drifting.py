@@ -133,7 +133,7 @@ def _figures(observed: Observed, before: Before) -> Figures:
             portraits["empty/"] = _share(part.empty, part.records, other.empty, other.records)
         if part.records and before.same_decision:
             portraits["flagged/"] = _share(part.grouped, part.records, other.grouped, other.records)
-        if before.same_model and part.paired and other.paired:
+        if before.same_model and part.paired and other.paired and (name == corpus or observed.finds_alike):
             bins = int(min(observed.reach, before.seen.reach) / BIN)
             one, two = (np.array(each.distances[:bins]) for each in (part, other))
             portraits["distances/"] = Figure(

@@ -47,12 +47,15 @@ class Observed:
     Attributes:
         parts: "all", and "new" where there is an earlier run: records that it did not have, or not so. Of a link "left" and "right".
         words: of the contents that each part's portrait is of, field by field.
-        reach: in margins: all pairs so near are candidates.
+        reach: in margins: all pairs so near are candidates, or as many of them as the search finds worth it.
+        finds_alike: whether near pairs of new records are candidates as those of the others are. In a corpus of several cells they are not:
+            all pairs of what is new are measured, of the others those that buckets bring while they are worth it.
     """
 
     parts: dict[str, Part]
     words: dict[str, dict[str, Hashed]]
     reach: float
+    finds_alike: bool = True
 
     @classmethod
     def of_run(cls, encoder: Encoder, run: Path, work: Path, before: Path | None) -> Self:
@@ -99,7 +102,8 @@ class Observed:
             if before is not None:
                 is_new, rows = _new(sides.left, work, before)
                 see("new", sides.left, is_new, rows, sizes)
-        return cls(parts, words, float(read_json(work / proposing.PLAN)["radius"]))
+        plan = read_json(work / proposing.PLAN)
+        return cls(parts, words, float(plan["radius"]), plan["cells"] == 1)
 
 
 def _new(corpus: Corpus, work: Path, before: Path) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

@@ -175,6 +175,20 @@ def test_distances_that_move_stop_and_growth_does_not() -> None:
         verdict(near(random, 20_000) * 0.5, 4_000, other_model)
 
 
+@pytest.mark.parametrize(("finds_alike", "compared"), [(True, True), (False, False)])
+def test_distances_of_new_records_are_compared_where_they_are_searched_alike(finds_alike: bool, compared: bool) -> None:
+    random = np.random.default_rng(0)
+    schema = Schema.infer(as_table([{"a": "x y"}, {"a": "z y"}]))
+    frame = pd.DataFrame({"a": ["x y", "z"] * 2_000})
+    was, words = part(schema, frame, 100, near(random, 20_000))
+    new, new_words = part(schema, frame, 100, near(random, 20_000) * 0.5)
+    before = Before(Seen(parts={"all": was}, reach=1.0, figures={}, history=[]), True, True)
+    observed = Observed({"all": was, "new": new}, {"all": words, "new": new_words}, 1.0, finds_alike)
+    drift = measure_drift(observed, before, None, LIMITS)
+    found = {each["part"]: each["verdict"] for each in drift["measures"] if each["name"] == "distances"}
+    assert found == {"all": "quiet", **({"new": "stop"} if compared else {})}
+
+
 def test_the_training_records_warn_and_stop_only_if_asked(schema: Schema, pool: pd.DataFrame) -> None:
     reference = part(schema, pool.iloc[:2_000], 0, np.zeros(1))[0].portrait
     one, words = part(schema, swapped(pool.iloc[2_000:3_000]), 10, np.zeros(1))
