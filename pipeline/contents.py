@@ -97,10 +97,9 @@ class ContentNumbers:
         numbers[fresh] = self.count + np.arange(len(fresh))
         self.count += len(fresh)
         order = np.flatnonzero(~known)[np.argsort(halves[~known], kind="stable")]
-        at = place[order] + np.arange(len(order))
-        self._keys = _merged(self._keys, halves[order], at)
-        self._others = _merged(self._others, others[order], at)
-        self._numbers = _merged(self._numbers, numbers[asked[order]], at)
+        self._keys = np.insert(self._keys, place[order], halves[order])
+        self._others = np.insert(self._others, place[order], others[order])
+        self._numbers = np.insert(self._numbers, place[order], numbers[asked[order]])
         return numbers[code], first[fresh]
 
 
@@ -112,11 +111,3 @@ def _coded(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.int6
     first = np.empty(len(coded.dictionary), np.int64)
     first[code[::-1]] = np.arange(len(code) - 1, -1, -1)  # the last write stays
     return code, first
-
-
-def _merged(old: NDArray, new: NDArray, at: NDArray[np.int64]) -> NDArray:
-    """The old elements in their order, with the new ones where they are to be."""
-    merged, is_old = np.empty(len(old) + len(new), old.dtype), np.ones(len(old) + len(new), bool)
-    is_old[at] = False
-    merged[at], merged[is_old] = new, old
-    return merged

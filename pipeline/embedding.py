@@ -26,11 +26,11 @@ from siamese.errors import ArtifactError
 from siamese.folders import written
 from siamese.portrait import Portrait
 from siamese.schema import Schema
+from siamese.towers.base import BATCH
 from siamese.verifier import Verifier
 
 IDS, CONTENTS, DIGESTS, EMBEDDINGS = "ids.parquet", "contents", "digests.npy", "embeddings"
 PLACES = "places.npy"  # beside shards whose rows are in another order; missing: they lie in order
-EMBEDDED_ROWS = 4096  # at once, as many as a tower takes
 MEASURED_PAIRS = 512  # at once: two blocks of embeddings that stay in a core's cache
 TILE_ROWS = 2**15  # that are met in no order: a tile of them stays in a processor's cache
 _MAPPED: WeakValueDictionary[tuple[int, int, int], NDArray[np.float32]] = WeakValueDictionary()
@@ -272,7 +272,7 @@ def read_corpus(schema: Schema, records: Records, folder: Path) -> dict[str, int
 def embed_block(encoder: Encoder, folder: Path, number: int) -> dict[str, int]:
     """One shard of contents to ``embeddings/*.npy``, whole or not at all."""
     texts = Contents.open(folder / CONTENTS).shards[number]
-    blocks = (encoder.encode(texts.slice(start, EMBEDDED_ROWS)) for start in range(0, texts.num_rows, EMBEDDED_ROWS))
+    blocks = (encoder.encode(texts.slice(start, BATCH)) for start in range(0, texts.num_rows, BATCH))
     save_blocks(shard_path(folder / EMBEDDINGS, number), (texts.num_rows, encoder.dim), blocks)
     return {"contents": texts.num_rows}
 
