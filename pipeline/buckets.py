@@ -6,7 +6,8 @@ long as they bring matches that no others brought, and until they have brought a
 with the number of records.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import reduce
 from itertools import combinations
 from math import comb
 
@@ -26,7 +27,10 @@ AT_ONCE = 2**25  # keys that are sorted together
 ROWS = 2**14  # records whose keys are made together, in a core's cache
 BLOCK = 2**16  # keys whose neighbours are looked at together, likewise
 
+FILTER_BITS = 22  # of keys that are looked for, by which most others are told at a glance
+
 Sides = tuple[NDArray[np.int64], NDArray[np.int64]]  # left and right rows of pairs
+Sizes = list[list[int]]  # records in the greatest buckets that were taken: of each of ORDERS, for each part of its keys
 
 
 def pairs_of_band(
@@ -34,8 +38,8 @@ def pairs_of_band(
     first: int | None = None,
     is_worth: Callable[[Sides, int], bool] | None = None,
     surveyed: NDArray[np.int64] | None = None,
-) -> Sides:
-    """(left, right) rows of records that share a key, left < right, each pair once.
+) -> tuple[Sides, Sizes]:
+    """(left, right) rows of records that share a key, left < right, each pair once; and how great buckets were taken.
 
     Args:
         spelled: (n, WORDS) of one band.
@@ -57,12 +61,48 @@ def pairs_of_band(
             new = new[earlier.take(np.searchsorted(earlier, new), mode="clip") != new]
         return is_worth(_sides(new, n, first), len(sample))
 
+    sizes: Sizes = []
     for order in ORDERS:
         parts = max(-(-_key_count(spelled, order) // AT_ONCE), 1)
-        for part in range(parts):
-            _add_pairs(found, _codes(spelled, order, part, parts), PAIRS * order * n / parts, goes_on, is_surveyed)
+        most = PAIRS * order * n / parts
+        sizes.append(
+            [
+                _add_pairs(found, _codes(spelled, order, part, parts), most, goes_on, is_surveyed)
+                for part in range(parts)
+            ]
+        )
     codes = np.sort(np.concatenate([np.empty(0, np.uint64), *found]))
-    return _sides(codes[_fresh(codes)], n, first)
+    return _sides(codes[_fresh(codes)], n, first), sizes
+
+
+def pairs_of_rows(spelled: NDArray[np.uint32], rows: NDArray[np.int64], sizes: Sizes) -> Sides:
+    """(left, right) rows of records that share a key, left < right, each pair once, and one of them among some rows.
+
+    Args:
+        spelled: (n, WORDS) of one band.
+        rows: that are asked about; if they are few, what they share is found in a fraction of the time that all keys take.
+        sizes: what :func:`pairs_of_band` said of a corpus like this one; greater buckets are left out.
+    """
+    n, is_asked = len(spelled), np.zeros(len(spelled), bool)
+    is_asked[rows] = True
+    found = [np.empty(0, np.uint64)]
+    for order, greatest in zip(ORDERS, sizes, strict=True):
+        keys = np.unique(np.concatenate([keys for _, keys in _keys(spelled[rows], order)]))
+        if len(keys) == 0:
+            continue
+        most = np.array(greatest)[_part(keys, len(greatest))]
+        key, row = _members(spelled, keys, order, 2 * most)
+        starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
+        size = np.diff(np.append(starts, len(key)))
+        taken = size <= most[key[starts]]
+        for records in np.flatnonzero(np.bincount(size[taken])):
+            here = starts[taken & (size == records)]
+            for one, other in combinations([row[here + place] for place in range(records)], 2):
+                some = np.flatnonzero(is_asked[one] | is_asked[other])
+                found.append(one[some].astype(np.uint64) * np.uint64(n) + other[some].astype(np.uint64))
+    pairs = np.concatenate(found)
+    pairs.sort()
+    return _sides(pairs[_fresh(pairs)], n, None)
 
 
 def _sides(pairs: NDArray[np.uint64], n: int, first: int | None) -> Sides:
@@ -94,7 +134,7 @@ def _codes(spelled: NDArray[np.uint32], order: int, part: int, parts: int) -> ND
                 codes &= key_bits
                 codes |= rows
                 if parts > 1:
-                    here = codes[(codes >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32) == part]
+                    here = codes[_part(codes, parts) == part]
                     codes = keys[filled : filled + len(here)]
                     codes[:] = here
                 filled += len(codes)
@@ -102,6 +142,52 @@ def _codes(spelled: NDArray[np.uint32], order: int, part: int, parts: int) -> ND
     kept = _keep_several(keys[:filled], row_bits)
     keys.resize(kept, refcheck=False)  # in place: copies of all keys were the peak of a run
     return keys
+
+
+def _members(
+    spelled: NDArray[np.uint32], keys: NDArray[np.uint64], order: int, most: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which of some keys, and the rows that have it, ascending; of a key that more than so many have, some of these at least."""
+    slots = _slots(keys)
+    differs = np.append(True, slots[1:] != slots[:-1])
+    first = np.flatnonzero(differs)  # of the keys of each slot
+    is_alone = differs & np.append(differs[1:], True)
+    is_open, place = np.zeros(2**FILTER_BITS, bool), np.zeros(2**FILTER_BITS, np.int32)
+    is_open[slots], place[slots[first]] = True, first
+    counts, found = np.zeros(len(keys), np.int64), [np.empty((2, 0), np.int64)]
+    for start in range(0, len(spelled), ROWS):
+        before = len(found)
+        for rows, theirs in _keys(spelled[start : start + ROWS], order):
+            slot = _slots(theirs)
+            here = np.flatnonzero(is_open.take(slot))
+            theirs, key = theirs.take(here), place.take(slot.take(here))
+            others = np.flatnonzero(keys.take(key) != theirs)
+            others = others[~is_alone.take(key.take(others))]
+            key[others] = np.minimum(np.searchsorted(keys, theirs[others]), len(keys) - 1)
+            same = np.flatnonzero(keys.take(key) == theirs)
+            found.append(np.stack([key[same], start + rows.take(here[same])]))
+        counts += np.bincount(np.concatenate([each[0] for each in found[before:]]), minlength=len(keys))
+        is_open[slots[is_alone & (counts > most)]] = False
+    key, row = np.concatenate(found, axis=1)
+    some = np.flatnonzero(counts[key] <= most[key])
+    codes = key[some] * len(spelled) + row[some]
+    codes.sort()
+    return np.divmod(codes[_fresh(codes)], len(spelled))
+
+
+def _slots(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    return keys >> np.uint64(64 - FILTER_BITS)
+
+
+def _keys(block: NDArray[np.uint32], order: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint64]]]:
+    """Rows and their keys of one choice of places after another."""
+    numbers = np.ascontiguousarray(block.T)
+    words, present = mix(numbers.astype(np.uint64)), numbers > 0
+    if order == 1:
+        present &= numbers[ALONE] == 0
+    for places in combinations(range(WORDS), order):
+        has = np.flatnonzero(np.logical_and.reduce([present[place] for place in places]))
+        yield has, reduce(np.add, [words[place].take(has) for place in places])
 
 
 def _key_count(spelled: NDArray[np.uint32], order: int) -> int:
@@ -131,10 +217,10 @@ def _add_pairs(
     most: float,
     goes_on: Callable[[NDArray[np.uint64]], bool],
     is_surveyed: NDArray[np.bool_],
-) -> None:
+) -> int:
     """Add the pairs left * n + right of those that share a bucket, ascending, by the size of the bucket, smallest first, as long as they
-    are about ``most``; once they are not worth it, those of surveyed rows."""
-    n, has_surveyed, worth, total = len(is_surveyed), bool(is_surveyed.any()), True, 0.0
+    are about ``most``; once they are not worth it, those of surveyed rows. How great the greatest was whose pairs were all added."""
+    n, has_surveyed, worth, total, greatest = len(is_surveyed), bool(is_surveyed.any()), True, 0.0, SMALLEST
     row_bits = _row_bits(n)
     rows = (np.uint64(1) << row_bits) - np.uint64(1)  # their bits
     starts = _starts(codes, row_bits)
@@ -167,7 +253,15 @@ def _add_pairs(
         if not worth:
             left, right = np.divmod(pairs, np.uint64(n))
             pairs = pairs[is_surveyed.take(left) | is_surveyed.take(right)]
+        else:
+            greatest = int(size)
         found.append(pairs)
+    return greatest
+
+
+def _part(codes: NDArray[np.uint64], parts: int) -> NDArray[np.uint64]:
+    """Of so many parts of all keys, the one that each belongs to."""
+    return (codes >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)
 
 
 def _starts(codes: NDArray[np.uint64], row_bits: np.uint64) -> NDArray[np.int64]:

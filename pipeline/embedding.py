@@ -79,7 +79,12 @@ class Embeddings:
         return cls(shards, dim, np.load(places) if places.is_file() else None)
 
     def __len__(self) -> int:
-        return sum(len(shard) for shard in self.shards) if self.places is None else len(self.places)
+        return sum(self.sizes) if self.places is None else len(self.places)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Rows of each shard."""
+        return [len(shard) for shard in self.shards]
 
     def at(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """(r,) place of any rows."""

@@ -48,8 +48,8 @@ class Observed:
         parts: "all", and "new" where there is an earlier run: records that it did not have, or not so. Of a link "left" and "right".
         words: of the contents that each part's portrait is of, field by field.
         reach: in margins: all pairs so near are candidates, or as many of them as the search finds worth it.
-        finds_alike: whether near pairs of new records are candidates as those of the others are. In a corpus of several cells they are not:
-            all pairs of what is new are measured, of the others those that buckets bring while they are worth it.
+        finds_alike: whether near pairs of new records are candidates as those of the others are. In a corpus of several cells, where
+            buckets do not hold enough, they are not: all pairs of what is new are measured, of the others what buckets and cells bring.
     """
 
     parts: dict[str, Part]
@@ -103,7 +103,8 @@ class Observed:
                 is_new, rows = _new(sides.left, work, before)
                 see("new", sides.left, is_new, rows, sizes)
         plan = read_json(work / proposing.PLAN)
-        return cls(parts, words, float(plan["radius"]), plan["cells"] == 1)
+        finds_alike = plan["cells"] == 1 or (work / proposing.BUCKETS).is_file()
+        return cls(parts, words, float(plan["radius"]), finds_alike)
 
 
 def _new(corpus: Corpus, work: Path, before: Path) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

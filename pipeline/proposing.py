@@ -4,8 +4,9 @@ Blocks of queries and of candidates are done by anyone who sees the folder, in a
 
     left/, right/     embedded corpora (right: of a link); of large ones also spelled/, a file a shard
     counts.npy        how often words occur in a sample
-    shared/           a file a band of buckets: pairs of rows, and how far apart they are at most
+    shared/           two files a band of buckets: pairs of rows, and how far apart they are at most; how great buckets were taken
     plan.json         how far to search, and what that finds
+    buckets.json      how great buckets were taken of each band, where buckets hold enough
     cells/            the searched side, parted: the smaller one, or the only one; none where buckets hold enough
     found/            a file a block of queries: pairs of rows
     pool/             of a large corpus: all that buckets and cells held, each pair once, and how far apart at most
@@ -32,6 +33,7 @@ from pipeline.judging import Judge, texts_of
 from pipeline.products import slack
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Queries, Scope, search, search_exactly, within_scope
+from pipeline.spelled import Spelled
 from pipeline.survey import COMPARISONS_A_MATCH, SAMPLE, Survey, cells_to_look_into, matches_among, sampled_rows
 from siamese.folders import read_json, write_json
 from siamese.glance import Glance, seen_of
@@ -39,7 +41,7 @@ from siamese.spellings import BANDS, COUNT_BITS, count_words, spell
 
 LEFT, RIGHT, CELLS, PLAN, FOUND, LOOKED, SCORES = "left", "right", "cells", "plan.json", "found", "looked", "scores"
 FACTS, COUNTS, SPELLED, SHARED = "facts.json", "counts.npy", "spelled", "shared"
-GLANCE, DRAWN, POOL = "glance.json", "drawn", "pool"
+GLANCE, DRAWN, POOL, BUCKETS = "glance.json", "drawn", "pool", "buckets.json"
 COUNTED = 65_536  # contents of a side that words are counted in
 WORTH_A_PAIR = 0.003  # new matches among the pairs that buckets of one size hold, below which they are not measured
 QUERIES = 65_536  # of a block, at least
@@ -105,8 +107,7 @@ def share_block(encoder: Encoder, work: Path, threshold: Threshold, number: int)
     sides, judge = Sides(encoder, work), threshold.judge(encoder)
     asking = len(sides.asking.embeddings)
     names = [LEFT] if sides.asks_itself else [LEFT, RIGHT] if sides.asking is sides.left else [RIGHT, LEFT]
-    paths = [path for name in names for path in sorted((work / name / SPELLED).glob("*.npy"))]
-    spelled = np.concatenate([np.load(path, mmap_mode="r")[number] for path in paths])
+    spelled = np.concatenate([Spelled.open(work / name / SPELLED).band(number) for name in names])
     genuine = _genuine(encoder)
 
     def is_worth(new: tuple[NDArray[np.int64], NDArray[np.int64]], pairs: int) -> bool:
@@ -114,11 +115,12 @@ def share_block(encoder: Encoder, work: Path, threshold: Threshold, number: int)
         return matches_among(encoder.energies(one, other), genuine) > WORTH_A_PAIR * pairs
 
     surveyed = sampled_rows(sides.asking.embeddings, SAMPLE)
-    left, right = pairs_of_band(spelled, None if sides.asks_itself else asking, is_worth, surveyed)
+    (left, right), sizes = pairs_of_band(spelled, None if sides.asks_itself else asking, is_worth, surveyed)
     del spelled
     farthest = _asked(judge, encoder.margin).farthest
     some, apart = near(sides.asking.embeddings, left, sides.searched.embeddings, right, encoder.energy, farthest)
     save_found(work / SHARED, number, RowPairs(left[some], right[some], apart))
+    write_json(work / SHARED / f"{number:06d}.json", {"sizes": sizes})
     return {"pairs": len(some)}
 
 
@@ -158,6 +160,10 @@ def plan(encoder: Encoder, work: Path, threshold: Threshold, *, exact: bool = Fa
         "block": max(QUERIES, -(-queries // MOST_BLOCKS)),
     }
     write_json(work / PLAN, facts)
+    if count > 1 and probes == 0:
+        write_json(
+            work / BUCKETS, {"sizes": [read_json(path)["sizes"] for path in sorted((work / SHARED).glob("*.json"))]}
+        )
     return {**facts, "blocks": -(-queries // facts["block"]) if probes else 0}
 
 

@@ -1,7 +1,10 @@
 """State: what a run keeps, in ``state/``, so that another can go on from it: its corpus embedded, what its search found, and every score.
 
     left/         the embedded corpus, and ``digests.npy``: (n, 2) uint64 of each distinct content; of an update most shards of embeddings
-                  are files of the run before, and ``embeddings/places.npy`` says where each row lies
+                  are files of the run before, and ``embeddings/places.npy`` says where each row lies. Where buckets hold all candidates
+                  that are worth it, ``spelled/`` likewise: what their keys are made of
+    counts.npy    how often words occurred when it was spelled
+    buckets.json  how great buckets were taken
     plan.json     how far was searched
     glance.json   what was let go by at a glance
     pool/         of a large corpus: pairs that buckets and cells held, and ``rows.npy``, where its rows are now: the files of the run that
@@ -10,7 +13,7 @@
     looked/       all candidates
     scores/       of those
 
-About 1.5 kB a record with 256 dimensions, nearly all of it embeddings.
+About 1.7 kB a record with 256 dimensions, most of it embeddings.
 """
 
 import shutil
@@ -22,8 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import proposing
+from pipeline.buckets import Sizes
 from pipeline.embedding import DIGESTS, Corpus
 from pipeline.rowpairs import RowPairs
+from pipeline.spelled import Spelled
 from siamese.errors import ArtifactError
 from siamese.folders import Place, check_manifest, link, local_folder, read_json
 
@@ -38,10 +43,12 @@ def keep_state(work: Path, run: Path) -> dict[str, Any]:
     shutil.rmtree(state, ignore_errors=True)  # of a run that was killed meanwhile
     state.mkdir()
     goes_on = (work / POOL_ROWS).is_file()  # else the pool holds what was found
+    shares = (work / proposing.BUCKETS).is_file()  # else what is new is compared with all
+    left_out = shutil.ignore_patterns(*[] if shares else [proposing.SPELLED])
     for name in (*KEPT, *[proposing.FOUND] * (goes_on or not (work / proposing.POOL).is_dir())):
         if (work / name).is_dir():
-            shutil.copytree(work / name, state / name, copy_function=link, ignore=_left_out)
-    for name in (proposing.PLAN, proposing.GLANCE):
+            shutil.copytree(work / name, state / name, copy_function=link, ignore=left_out)
+    for name in (proposing.PLAN, proposing.GLANCE, *[proposing.BUCKETS, proposing.COUNTS] * shares):
         if (work / name).is_file():
             link(work / name, state / name)
     return {"bytes": sum(path.stat().st_size for path in state.rglob("*") if path.is_file())}
@@ -99,6 +106,17 @@ class State:
         path = self.folder / proposing.GLANCE
         return read_json(path) if path.is_file() else None
 
+    @property
+    def sizes(self) -> list[Sizes] | None:
+        """How great buckets were taken of each band; None where what is new has to be compared with all."""
+        path = self.folder / proposing.BUCKETS
+        return read_json(path)["sizes"] if path.is_file() else None
+
+    @property
+    def spelled(self) -> Spelled:
+        """Of a state that has ``sizes``."""
+        return Spelled.open(self.folder / proposing.LEFT / proposing.SPELLED)
+
     def rows_of(self, digests: NDArray[np.uint64]) -> NDArray[np.int64]:
         """(n,) row of each content here, -1 where it is none of these."""
         known = np.load(self.folder / proposing.LEFT / DIGESTS)
@@ -140,8 +158,3 @@ class State:
     def scored(self) -> tuple[RowPairs, NDArray[np.float64]]:
         """All pairs that were looked at, and their scores."""
         return proposing.looked_at(self.folder), proposing.scores_of(self.folder)
-
-
-def _left_out(_folder: str, names: list[str]) -> set[str]:
-    """What is not kept: spellings are made anew, for words get rarer or more frequent."""
-    return {proposing.SPELLED} & set(names)

@@ -1,19 +1,19 @@
 """Updating: the candidates of a corpus that has changed since an earlier run, from that run's state, as far as it searched.
 
-- A row that is new is compared with all others.
+- A row that is new is compared with all others, or with those of its buckets where these are enough.
 - A row that was there keeps what it found, less what is gone, and looks among the new rows only: its nearest are the nearest of the two.
 - A row that has lost one of its nearest, so that another may come up from beyond what it kept, asks again.
 
 Of a corpus in one cell, where all is compared with all, the candidates are those of a run from scratch. In a larger one, whose candidates
-are estimates of these, the rows that were there have what buckets and cells found then, and do not ask again: where buckets were enough,
-not among the new rows either. What is new is found surer than from scratch. Where much is new, or the corpus has outgrown its plan,
-candidates are sought from scratch. Either way a content that was embedded, and a pair that was scored, is not again.
+are estimates of these, the rows that were there have what buckets and cells found then, and do not ask again. Where buckets were enough,
+what is new has those of buckets as great as were taken then; else it is found surer than from scratch. Where much is new, or the corpus
+has outgrown its plan, candidates are sought from scratch. Either way a content that was embedded, and a pair that was scored, is not again.
 
 Each step works from files to files in the run's work folder, as those of :mod:`pipeline.proposing` do, which go on from there.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import proposing
+from pipeline.buckets import Sizes, pairs_of_rows
 from pipeline.cells import cell_count
 from pipeline.contents import SHARD_ROWS, Contents
 from pipeline.decision import Threshold
@@ -34,13 +35,16 @@ from pipeline.embedding import (
     Embeddings,
     Encoder,
     measure,
+    near,
     save_array,
     save_blocks,
     shard_path,
     shard_paths,
 )
 from pipeline.proposing import (
+    BUCKETS,
     COLUMNS,
+    COUNTS,
     FOUND,
     GLANCE,
     LEFT,
@@ -51,14 +55,18 @@ from pipeline.proposing import (
     QUERIES,
     SCORED_PAIRS,
     SCORES,
+    SPELLED,
 )
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Scope, farthest_neighbour, nearest, search_exactly, within_scope
+from pipeline.spelled import Spelled
 from pipeline.state import POOL_ROWS, State
 from siamese.folders import link, read_json, write_json
+from siamese.spellings import BANDS, WORDS, spell
+from siamese.threads import side_by_side
 
-# Of the rows, how many may be new: comparing these with all takes as long as buckets do, of a million rows; of fewer, less.
-SEARCHED_ON = 0.02
+COMPARED_ON = 4096  # rows that may be new: to compare so many with all takes as long as to seek candidates from scratch
+SHARED_ON = 0.2  # of the rows, how many may be new where buckets are enough
 OUTGROWN = 1.5  # times the rows that a plan was made for
 COPIED = 4096  # embeddings at once
 OLD_ROWS = "old_rows.npy"  # (n,) of each row of the corpus: its row in the earlier run, -1 where it is new
@@ -72,17 +80,58 @@ def embed(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     _embed(encoder, Contents.open(folder / CONTENTS), state.corpus, old, folder / EMBEDDINGS)
     kept = int((old >= 0).sum())
     encoded, gone = len(old) - kept, len(state.corpus.embeddings) - kept
-    return {"kept": kept, "encoded": encoded, "gone": gone, "searches_on": _searches_on(state, encoded, len(old))}
+    searches_on = _searches_on(state, encoded, len(old))
+    if searches_on and state.sizes is not None:
+        for name in (BUCKETS, COUNTS):
+            (work / name).unlink(missing_ok=True)  # of a run that was killed meanwhile
+            link(state.folder / name, work / name)
+        _spell(encoder, Contents.open(folder / CONTENTS), state, old, folder / SPELLED)
+    return {"kept": kept, "encoded": encoded, "gone": gone, "searches_on": searches_on}
 
 
 def _embed(encoder: Encoder, contents: Contents, before: Corpus, old: NDArray[np.int64], folder: Path) -> None:
-    """Shards of the earlier run as they are, and all rows that are in none of these in further shards."""
+    known = before.embeddings
+
+    def write(path: Path, rows: NDArray[np.int64]) -> None:
+        new = rows[old[rows] < 0]
+        fresh = encoder.encode(contents.take(new)) if len(new) else None
+        save_blocks(path, (len(rows), encoder.dim), _filled(known, old[rows], fresh))
+
+    _carry_on(known, before.folder / EMBEDDINGS, old, folder, write)
+
+
+def _spell(encoder: Encoder, contents: Contents, state: State, old: NDArray[np.int64], folder: Path) -> None:
+    known, counts = state.spelled, np.load(state.folder / COUNTS)
+
+    def write(path: Path, rows: NDArray[np.int64]) -> None:
+        is_new = old[rows] < 0
+        block = np.empty((BANDS, len(rows), WORDS), np.uint32)
+        block[:, ~is_new] = known.take(old[rows[~is_new]])
+        block[:, is_new] = spell(contents.take(rows[is_new]), encoder.schema, counts)
+        save_array(path, block)
+
+    _carry_on(known, state.folder / LEFT / SPELLED, old, folder, write)
+
+
+def _carry_on(
+    known: Embeddings | Spelled,
+    before: Path,
+    old: NDArray[np.int64],
+    folder: Path,
+    write: Callable[[Path, NDArray[np.int64]], None],
+) -> None:
+    """Shards of the earlier run as they are, and all rows that are in none of these in further shards.
+
+    Args:
+        known: what lies in the folder ``before``.
+        write: writes a shard of some rows, ascending.
+    """
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed meanwhile
     folder.mkdir()
-    known, places = before.embeddings, np.full(len(old), -1)
+    places = np.full(len(old), -1)
     places[old >= 0] = known.at(old[old >= 0])
-    stays = np.append(_stay(known, places), False)[places // SHARD_ROWS]  # the last is of those that are nowhere
-    paths = shard_paths(before.folder / EMBEDDINGS)
+    stays = np.append(_stay(known.sizes, places), False)[places // SHARD_ROWS]  # the last is of those that are nowhere
+    paths = shard_paths(before)
     shards, shard = np.unique(places[stays] // SHARD_ROWS, return_inverse=True)
     for number, one in enumerate(shards):
         link(paths[one], shard_path(folder, number))
@@ -90,25 +139,22 @@ def _embed(encoder: Encoder, contents: Contents, before: Corpus, old: NDArray[np
     written = np.flatnonzero(~stays)
     places[written] = len(shards) * SHARD_ROWS + np.arange(len(written))
     for start in range(0, max(len(written), 1 - len(shards)), SHARD_ROWS):  # one shard at least
-        some = written[start : start + SHARD_ROWS]
-        new = some[old[some] < 0]
-        fresh = encoder.encode(contents.take(new)) if len(new) else None
-        number = len(shards) + start // SHARD_ROWS
-        save_blocks(shard_path(folder, number), (len(some), encoder.dim), _filled(known, old[some], fresh))
+        write(shard_path(folder, len(shards) + start // SHARD_ROWS), written[start : start + SHARD_ROWS])
     if len(shards):  # else all are in order
         save_array(folder / PLACES, places)
 
 
-def _stay(known: Embeddings, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _stay(rows: list[int], places: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(shards,) which shards are worth a link: those of which half is still there, and more than is written anew otherwise.
 
-    So shards are few, what is gone takes no more room than what is there, and an embedding is copied as often as the corpus doubles.
+    So shards are few, what is gone takes no more room than what is there, and a row is copied as often as the corpus doubles.
 
     Args:
+        rows: of each shard.
         places: of rows of now among the known ones; -1 of those that are new.
     """
-    there = np.bincount(places[places >= 0] // SHARD_ROWS, minlength=len(known.shards))
-    sizes = np.array([len(shard) for shard in known.shards], np.int64)
+    there = np.bincount(places[places >= 0] // SHARD_ROWS, minlength=len(rows))
+    sizes = np.array(rows, np.int64)
     stays, written = np.ones(len(sizes), bool), int((places < 0).sum())
     for shard in np.argsort(there, kind="stable"):
         stays[shard] = there[shard] > written and 2 * there[shard] >= sizes[shard]
@@ -134,7 +180,9 @@ def _searches_on(state: State, fresh: int, rows: int) -> bool:
     """Whether the earlier run's search is gone on with."""
     if state.plan["cells"] == 1:
         return bool(state.manifest["settings"]["exact"]) or cell_count(rows) == 1
-    return fresh <= SEARCHED_ON * rows and rows <= OUTGROWN * _planned_for(state)
+    return rows <= OUTGROWN * _planned_for(state) and fresh <= (
+        COMPARED_ON if state.sizes is None else SHARED_ON * rows
+    )
 
 
 def _planned_for(state: State) -> int:
@@ -170,7 +218,11 @@ def search(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     resting = (old >= 0) & ~disturbed
     found = [kept.take(resting[kept.left]) if one_cell else kept]
     wanted = None if facts["probes"] == 0 else np.where(resting, _wanted(known, len(old), scope), np.float32(0))
-    for asking in _some(np.flatnonzero(old < 0)):
+    fresh = np.flatnonzero(old < 0)
+    if state.sizes is not None:
+        found.append(_shared(encoder, work, embeddings, fresh, state.sizes, scope))
+        fresh = fresh[:0]
+    for asking in _some(fresh):
         pairs = search_exactly(embeddings, embeddings, asking, energy, scope, wanted)
         found += [pairs] if wanted is None else [pairs, pairs.take(resting[pairs.right]).turned()]
     found += [
@@ -180,6 +232,21 @@ def search(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     pairs = nearest(pairs, scope) if one_cell else pairs
     proposing.save_found(work / FOUND, 0, pairs)
     return {"pairs": len(pairs), "asked": int((old < 0).sum()), "asked_again": int(disturbed.sum())}
+
+
+def _shared(
+    encoder: Encoder, work: Path, embeddings: Embeddings, fresh: NDArray[np.int64], sizes: list[Sizes], scope: Scope
+) -> RowPairs:
+    """Pairs of some rows and any others that share a bucket and are not too far apart."""
+    spelled = Spelled.open(work / LEFT / SPELLED)
+
+    def share(band: int) -> RowPairs:
+        left, right = pairs_of_rows(spelled.band(band), fresh, sizes[band])
+        some, apart = near(embeddings, left, embeddings, right, encoder.energy, scope.farthest)
+        return RowPairs(left[some], right[some], apart)
+
+    pairs = RowPairs.concat(list(side_by_side(share, range(len(sizes))))).once()
+    return replace(pairs, distances=measure(embeddings, pairs.left, embeddings, pairs.right, encoder.energy))
 
 
 def gather(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import buckets
-from pipeline.buckets import ORDERS, PAIRS, pairs_of_band
+from pipeline.buckets import ORDERS, PAIRS, pairs_of_band, pairs_of_rows
 from siamese.schema import Schema
 from siamese.spellings import BANDS, WORDS, count_words, spell
 
@@ -61,7 +61,7 @@ def test_pairs_are_those_of_small_buckets(order, first, at_once, monkeypatch):
     }
     if first is not None:
         true = {(a, b - first) for a, b in true if a < first <= b}
-    left, right = pairs_of_band(words, first)
+    (left, right), _ = pairs_of_band(words, first)
     found = list(zip(left.tolist(), right.tolist(), strict=True))
     assert set(found) == true and len(found) == len(true)
 
@@ -78,15 +78,41 @@ def test_buckets_of_a_size_that_bring_nothing_new_are_left_out_but_for_surveyed_
         asked.append((len(new[0]), pairs))
         return False
 
-    left, right = pairs_of_band(words, None, is_worth, np.array([600, 3]))
+    (left, right), _ = pairs_of_band(words, None, is_worth, np.array([600, 3]))
     true = {(row, row + 1) for row in range(0, 600, 2)} | {(600, 601), (600, 602), (600, 603)}
     assert set(zip(left.tolist(), right.tolist(), strict=True)) == true and len(left) == len(true)
     assert asked == [(600, 600), (597, 600)]  # by three words; by two, where the surveyed row's were found before
-    assert len(pairs_of_band(words, None, is_worth)[0]) == 300  # with no surveyed row
-    left, right = pairs_of_band(words, None, lambda new, pairs: len(new[0]) == pairs)
+    assert len(pairs_of_band(words, None, is_worth)[0][0]) == 300  # with no surveyed row
+    (left, right), _ = pairs_of_band(words, None, lambda new, pairs: len(new[0]) == pairs)
     assert len(left) == 300 + 600
     words = words[:, [2, 0, 1, 3, 4, 5, 6, 7]]  # keys are sums, whatever the order of the words
-    assert all(np.array_equal(a, b) for a, b in zip(pairs_of_band(words), (left, right), strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(pairs_of_band(words)[0], (left, right), strict=True))
+
+
+@pytest.mark.parametrize("filter_bits", [3, 22])
+@pytest.mark.parametrize("at_once", [2**24, 500])
+def test_what_some_rows_share_is_what_a_whole_band_says_of_them(filter_bits, at_once, monkeypatch):
+    """With few bits of the filter, most keys share a slot with others."""
+    monkeypatch.setattr(buckets, "FILTER_BITS", filter_bits)
+    monkeypatch.setattr(buckets, "AT_ONCE", at_once)
+    monkeypatch.setattr(buckets, "ROWS", 64)
+    random, n, some = np.random.default_rng(0), 400, 0
+    for _ in range(6):
+        words = np.array([random.permutation(random.choice([20, 60]))[:WORDS] + 1 for _ in range(n)], np.uint32)
+        twice = random.random(n) < 0.2
+        words[twice, 1] = words[twice, 0]
+        for row, count in enumerate(random.integers(0, WORDS + 1, n)):
+            words[row, count:] = 0
+        (left, right), sizes = pairs_of_band(words)
+        assert all(len(greatest) == len(sizes[0]) or at_once == 500 for greatest in sizes)
+        rows = random.permutation(n)[: random.integers(0, 40)]
+        is_asked = np.isin(np.arange(n), rows)
+        asked = is_asked[left] | is_asked[right]
+        for found, true in zip(pairs_of_rows(words, rows, sizes), (left[asked], right[asked]), strict=True):
+            assert np.array_equal(found, true)
+        some += int(asked.sum())
+    assert some > 1000
+    assert len(pairs_of_rows(words[:0], rows[:0], sizes)[0]) == 0
 
 
 def test_pairs_grow_with_the_records_and_not_with_their_square():
@@ -95,12 +121,12 @@ def test_pairs_grow_with_the_records_and_not_with_their_square():
     words = random.integers(1, 2**32, (n // 2, WORDS), np.uint32).repeat(2, axis=0)
     words[:, 0] = 7
     words[:, 1] = random.integers(1, 20, n)
-    left, right = pairs_of_band(words)
+    (left, right), _ = pairs_of_band(words)
     assert len(left) <= n // 2 + PAIRS * sum(ORDERS) * n
     assert set(range(0, n, 2)) <= {a for a, b in zip(left.tolist(), right.tolist(), strict=True) if b == a + 1}
 
 
 def test_no_records_have_no_pairs():
     for n in (0, 1):
-        left, right = pairs_of_band(np.ones((n, WORDS), np.uint32))
+        (left, right), _ = pairs_of_band(np.ones((n, WORDS), np.uint32))
         assert len(left) == len(right) == 0

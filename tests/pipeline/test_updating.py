@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import contents, embedding, proposing, stages, updating
+from pipeline import cells, contents, embedding, proposing, spelled, stages, updating
+from pipeline.buckets import pairs_of_rows
 from pipeline.cells import Cells
 from pipeline.decision import Threshold
 from pipeline.embedding import DIGESTS, EMBEDDINGS, Corpus
@@ -16,6 +17,7 @@ from pipeline.search import Scope, within_scope
 from pipeline.state import STATE, State, keep_state
 from siamese.errors import ArtifactError
 from siamese.folders import read_json, write_json, write_manifest
+from siamese.spellings import spell
 from tests.pipeline.fakes import FakeEncoder, embed
 
 THRESHOLD = Threshold()
@@ -56,6 +58,22 @@ class Bench:
         queries = len(made.order)
         write_json(work / proposing.PLAN, {**self.facts, "queries": queries, "block": max(queries, 1)})
         proposing.search_block(self.encoder, work, 0)
+        proposing.gather(self.encoder, work)
+        proposing.glance(self.encoder, work, THRESHOLD)
+        proposing.score_block(self.encoder, work, THRESHOLD, 0)
+        return self.kept(work)
+
+    def shared(self, frame: pd.DataFrame) -> Path:
+        """A run from scratch of what a plan takes for a large corpus."""
+        work = self.work(frame)
+        embed(self.records, work / proposing.LEFT)
+        blocks = proposing.prepare(self.encoder, work)
+        for number in range(blocks["spelled"]):
+            proposing.spell_block(self.encoder, work, number)
+        for number in range(blocks["shared"]):
+            proposing.share_block(self.encoder, work, THRESHOLD, number)
+        proposing.plan(self.encoder, work, THRESHOLD)
+        write_json(work / proposing.PLAN, {**read_json(work / proposing.PLAN), **self.facts, "cells": 2, "probes": 0})
         proposing.gather(self.encoder, work)
         proposing.glance(self.encoder, work, THRESHOLD)
         proposing.score_block(self.encoder, work, THRESHOLD, 0)
@@ -185,7 +203,7 @@ def test_in_a_large_corpus_what_buckets_held_goes_on_and_new_rows_miss_nothing(
     tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where buckets held every pair, the candidates are those of all compared with all."""
-    monkeypatch.setattr(updating, "SEARCHED_ON", 1.0)
+    monkeypatch.setattr(updating, "COMPARED_ON", 1000)
     random, bench, frame, run = begun(tmp_path, encoder, neighbours, seed)
     state = run / STATE
     vectors = named(state)[0]
@@ -205,7 +223,7 @@ def test_a_chain_of_updates_of_a_large_corpus_forgets_nothing_that_was_held(
     tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int, probes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The candidates are those among all that was ever held and is still there."""
-    monkeypatch.setattr(updating, "SEARCHED_ON", 1.0)
+    monkeypatch.setattr(updating, "COMPARED_ON", 1000)
     monkeypatch.setattr(updating, "OUTGROWN", 9.0)
     random, bench, frame, run = begun(tmp_path, encoder, neighbours, seed)
     vectors, names = named(run / STATE)
@@ -246,7 +264,7 @@ def columns(pairs: RowPairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_where_buckets_were_enough_the_nearest_of_new_rows_come_to_what_was_held(
     tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(updating, "SEARCHED_ON", 1.0)
+    monkeypatch.setattr(updating, "COMPARED_ON", 1000)
     random, bench, frame, run = begun(tmp_path, encoder, neighbours, seed)
     state = run / STATE
     take_for_large(state, proposing.looked_at(state), probes=0)
@@ -265,6 +283,55 @@ def test_where_buckets_were_enough_the_nearest_of_new_rows_come_to_what_was_held
         ]
         wanted |= {frozenset((names[row], names[other])) for other in near}
     assert found - there == wanted - there and found <= wanted  # what was held may no longer be among the nearest
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_buckets_were_enough_new_rows_find_those_of_their_buckets(
+    tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside all rows spelled at once, by the counts of the first run, whatever shards they came to lie in."""
+    for module in (contents, embedding, updating, spelled):
+        monkeypatch.setattr(module, "SHARD_ROWS", 32)
+    monkeypatch.setattr(cells, "ONE_CELL", 10)
+    monkeypatch.setattr(cells, "CELL_ROWS", 10)
+    monkeypatch.setattr(updating, "SHARED_ON", 1.0)
+    monkeypatch.setattr(updating, "OUTGROWN", 9.0)
+    monkeypatch.setattr(proposing.Survey, "probes", lambda *_: (0, 1.0))
+    random, bench = np.random.default_rng(seed), Bench(tmp_path, encoder, neighbours)
+    frame = worded(random, "r", 90)
+    run = bench.shared(frame)
+    assert State.open(run, encoder.dim).sizes is not None
+    some = 0
+    for step in range(4):
+        before, was = named_pairs(run / STATE), set(named(run / STATE)[1])
+        frame = pd.concat([frame[random.random(len(frame)) > 0.2], worded(random, f"s{step}", 40)], ignore_index=True)
+        run = bench.update(frame, run)
+        state = State.open(run, encoder.dim)
+        vectors, names = named(run / STATE)
+        texts, counts = state.corpus.contents.take(np.arange(len(names))), np.load(run / STATE / proposing.COUNTS)
+        numbers = spell(texts, encoder.schema, counts)
+        assert np.array_equal(state.spelled.take(np.arange(len(names))), numbers)
+        assert all(np.array_equal(state.spelled.band(band), numbers[band]) for band in range(len(numbers)))
+        fresh = np.array([row for row, name in enumerate(names) if name not in was])
+        held = [pairs_of_rows(*each) for each in zip(numbers, [fresh] * len(numbers), state.sizes or [], strict=True)]
+        left, right = np.concatenate(held, axis=1)
+        found = RowPairs(left, right, encoder.energies(vectors[left], vectors[right]))
+        wanted = found.take(found.distances <= max(bench.facts["radius"], bench.facts["reach"]) * encoder.margin).once()
+        now = named_pairs(run / STATE)
+        of_new = {pair for pair in now if not pair <= was}
+        assert of_new <= {frozenset((names[a], names[b])) for a, b in zip(wanted.left, wanted.right, strict=True)}
+        close = wanted.take(wanted.distances <= bench.facts["radius"] * encoder.margin)
+        assert of_new >= {frozenset((names[a], names[b])) for a, b in zip(close.left, close.right, strict=True)}
+        assert {pair for pair in before if pair <= set(names)} - now == set() or neighbours
+        some += len(close)
+    assert some > 10 and bench.said["searches_on"]
+
+
+def worded(random: np.random.Generator, prefix: str, n: int) -> pd.DataFrame:
+    """Records of a few words, some of them nearly alike."""
+    words = [" ".join(f"w{random.integers(30)}" for _ in range(random.integers(1, 5))) for _ in range(n)]
+    names = [f"{random.choice(words)}~{random.integers(1, 90) / 100}" for _ in range(n)]
+    return pd.DataFrame({"record_id": [f"{prefix}{i}" for i in range(n)], "name": names})
 
 
 def named(state: Path) -> tuple[np.ndarray, list[str]]:
