@@ -24,10 +24,13 @@ SMALLEST = 2  # records in a bucket that are always compared
 SAMPLED = 8192  # pairs that say whether all of buckets of one size are worth it, about
 AGAIN = 4  # times that a pair may be in buckets of one size, on average
 AT_ONCE = 2**25  # keys that are sorted together
-ROWS = 2**14  # records whose keys are made together, in a core's cache
+ROWS = 2**16  # records whose keys are made together: of fewer, threads wait for one another
 BLOCK = 2**16  # keys whose neighbours are looked at together, likewise
 
-FILTER_BITS = 22  # of keys that are looked for, by which most others are told at a glance
+SPARE_BITS, MOST_BITS = (
+    4,
+    22,
+)  # slots for each key that is looked for, by which most others are told at a glance; and in all
 
 Sides = tuple[NDArray[np.int64], NDArray[np.int64]]  # left and right rows of pairs
 Sizes = list[list[int]]  # records in the greatest buckets that were taken: of each of ORDERS, for each part of its keys
@@ -148,17 +151,19 @@ def _members(
     spelled: NDArray[np.uint32], keys: NDArray[np.uint64], order: int, most: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which of some keys, and the rows that have it, ascending; of a key that more than so many have, some of these at least."""
-    slots = _slots(keys)
+    bits = min(len(keys).bit_length() + SPARE_BITS, MOST_BITS)
+    shift = np.uint64(64 - bits)
+    slots = keys >> shift
     differs = np.append(True, slots[1:] != slots[:-1])
     first = np.flatnonzero(differs)  # of the keys of each slot
     is_alone = differs & np.append(differs[1:], True)
-    is_open, place = np.zeros(2**FILTER_BITS, bool), np.zeros(2**FILTER_BITS, np.int32)
+    is_open, place = np.zeros(2**bits, bool), np.zeros(2**bits, np.int32)
     is_open[slots], place[slots[first]] = True, first
     counts, found = np.zeros(len(keys), np.int64), [np.empty((2, 0), np.int64)]
     for start in range(0, len(spelled), ROWS):
         before = len(found)
         for rows, theirs in _keys(spelled[start : start + ROWS], order):
-            slot = _slots(theirs)
+            slot = theirs >> shift
             here = np.flatnonzero(is_open.take(slot))
             theirs, key = theirs.take(here), place.take(slot.take(here))
             others = np.flatnonzero(keys.take(key) != theirs)
@@ -173,10 +178,6 @@ def _members(
     codes = key[some] * len(spelled) + row[some]
     codes.sort()
     return np.divmod(codes[_fresh(codes)], len(spelled))
-
-
-def _slots(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    return keys >> np.uint64(64 - FILTER_BITS)
 
 
 def _keys(block: NDArray[np.uint32], order: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint64]]]:

@@ -26,6 +26,7 @@ from siamese.errors import ArtifactError
 from siamese.folders import written
 from siamese.portrait import Portrait
 from siamese.schema import Schema
+from siamese.threads import side_by_side
 from siamese.towers.base import BATCH
 from siamese.verifier import Verifier
 
@@ -147,11 +148,16 @@ def measure(
 ) -> NDArray[np.float32]:
     """(m,) exact distances between m rows of two embedded corpora."""
     apart = np.empty(len(left_rows), np.float32)
-    for here, *sides in _by_shard(left, left_rows, right, right_rows):
+
+    def measure_part(part: tuple[NDArray[np.int64], Side, Side]) -> None:
+        here, *sides = part
         for start in range(0, len(here), MEASURED_PAIRS):
             some = slice(start, start + MEASURED_PAIRS)
             one, other = (torch.from_numpy(np.take(shard, rows[some], axis=0)) for shard, rows in sides)
             apart[here[some]] = distance(one, other, energy).numpy()
+
+    for _ in side_by_side(measure_part, list(_by_shard(left, left_rows, right, right_rows))):
+        pass
     return apart
 
 

@@ -27,6 +27,7 @@ from pipeline.products import (
 )
 from pipeline.rowpairs import RowPairs
 from siamese.distances import Energy
+from siamese.threads import side_by_side
 
 BOUND_ROWS = 2048  # of a query's own cell that its bound is taken from
 
@@ -144,11 +145,12 @@ def search_exactly(
 
     With ``wanted``, as in :func:`search`, also what the searched rows want, and no pair is left out for its rank.
     """
-    found = []
-    for part in searched.parts():
+
+    def search_part(part: tuple[NDArray[np.int64], NDArray[np.float32]]) -> RowPairs:
         cells = Cells.one(*part, energy)
-        found.append(search(cells, searched, Queries.of_rows(cells, asking, rows), asking, scope, None, wanted))
-    pairs = RowPairs.concat(found)
+        return search(cells, searched, Queries.of_rows(cells, asking, rows), asking, scope, None, wanted)
+
+    pairs = RowPairs.concat(list(side_by_side(search_part, list(searched.parts()))))
     return pairs if wanted is not None else nearest(pairs, scope)
 
 

@@ -121,8 +121,7 @@ def search_block(model: str, work: Path, number: int) -> dict[str, Any]:
 
 def gather(model: str, work: Path) -> dict[str, Any]:
     """The candidates of all blocks, each once."""
-    with one_thread():  # pairs are measured a few at a time
-        return proposing.gather(load_encoder(model), work)
+    return proposing.gather(load_encoder(model), work)
 
 
 def glance(model: str, work: Path, threshold: Threshold) -> dict[str, Any]:

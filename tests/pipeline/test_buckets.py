@@ -89,11 +89,11 @@ def test_buckets_of_a_size_that_bring_nothing_new_are_left_out_but_for_surveyed_
     assert all(np.array_equal(a, b) for a, b in zip(pairs_of_band(words)[0], (left, right), strict=True))
 
 
-@pytest.mark.parametrize("filter_bits", [3, 22])
+@pytest.mark.parametrize("most_bits", [3, 22])
 @pytest.mark.parametrize("at_once", [2**24, 500])
-def test_what_some_rows_share_is_what_a_whole_band_says_of_them(filter_bits, at_once, monkeypatch):
-    """With few bits of the filter, most keys share a slot with others."""
-    monkeypatch.setattr(buckets, "FILTER_BITS", filter_bits)
+def test_what_some_rows_share_is_what_a_whole_band_says_of_them(most_bits, at_once, monkeypatch):
+    """In few slots most keys share one with others."""
+    monkeypatch.setattr(buckets, "MOST_BITS", most_bits)
     monkeypatch.setattr(buckets, "AT_ONCE", at_once)
     monkeypatch.setattr(buckets, "ROWS", 64)
     random, n, some = np.random.default_rng(0), 400, 0
