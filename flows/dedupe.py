@@ -47,7 +47,7 @@ def dedupe(
         exact: compare every record with every other: slow, and loses nothing.
         id_column: the records' id.
         previous: run folder, or its URL, whose cluster ids go on: ``changes.parquet`` says what became of them.
-        keep_state: keep what ``update`` goes on from, about 1.5 kB a record.
+        keep_state: keep what ``update`` goes on from, about 1.7 kB a record.
         golden: which record of a cluster gives each field of its golden record; the value that most have unless given.
         drift: how much the run may differ from the one before it.
         accept_drift: publish it however much it differs.

@@ -202,36 +202,61 @@ def propose(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
 def search(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     """What each row finds, as ``found/``; of a large corpus what the new ones do, and what the earlier run had found beyond its pool."""
     state, old = State.open(run, encoder.dim), np.load(work / OLD_ROWS)
-    facts, energy = read_json(work / PLAN), encoder.energy
+    facts, fresh = read_json(work / PLAN), np.flatnonzero(old < 0)
     embeddings = Corpus.open(work / LEFT, encoder.dim).embeddings
-    scope = _scope(facts, encoder.margin)
-    one_cell = facts["cells"] == 1
-    if one_cell:
-        kept, disturbed = _kept(state, old, scope)
-        known = kept
+    scope, again = _scope(facts, encoder.margin), 0
+    if facts["cells"] == 1:
+        pairs, again = _among_all(encoder, state, embeddings, old, scope)
     else:
-        kept, disturbed = RowPairs.concat([]), np.zeros(len(old), bool)
-        if state.has_pool:
-            kept = _there(state.found, _new_rows(state, old))
-        known = RowPairs.concat([]) if facts["probes"] == 0 else _held(encoder, state, embeddings, old)
-        known = RowPairs.concat([known, known.turned()])
-    resting = (old >= 0) & ~disturbed
-    found = [kept.take(resting[kept.left]) if one_cell else kept]
-    wanted = None if facts["probes"] == 0 else np.where(resting, _wanted(known, len(old), scope), np.float32(0))
-    fresh = np.flatnonzero(old < 0)
-    if state.sizes is not None:
-        found.append(_shared(encoder, work, embeddings, fresh, state.sizes, scope))
-        fresh = fresh[:0]
-    for asking in _some(fresh):
-        pairs = search_exactly(embeddings, embeddings, asking, energy, scope, wanted)
-        found += [pairs] if wanted is None else [pairs, pairs.take(resting[pairs.right]).turned()]
-    found += [
-        search_exactly(embeddings, embeddings, asking, energy, scope) for asking in _some(np.flatnonzero(disturbed))
-    ]
-    pairs = RowPairs.concat(found)
-    pairs = nearest(pairs, scope) if one_cell else pairs
+        beyond = _there(state.found, _new_rows(state, old)) if state.has_pool else RowPairs.concat([])
+        if state.sizes is not None:
+            found = _shared(encoder, work, embeddings, fresh, state.sizes, scope)
+        elif facts["probes"] == 0:
+            found = _compared(encoder, embeddings, fresh, scope)
+        else:
+            held = _held(encoder, state, embeddings, old)
+            found = _met(encoder, embeddings, fresh, RowPairs.concat([held, held.turned()]), old >= 0, scope)
+        pairs = RowPairs.concat([beyond, found])
     proposing.save_found(work / FOUND, 0, pairs)
-    return {"pairs": len(pairs), "asked": int((old < 0).sum()), "asked_again": int(disturbed.sum())}
+    return {"pairs": len(pairs), "asked": len(fresh), "asked_again": again}
+
+
+def _among_all(
+    encoder: Encoder, state: State, embeddings: Embeddings, old: NDArray[np.int64], scope: Scope
+) -> tuple[RowPairs, int]:
+    """What each row finds in a corpus of one cell, and how many asked again."""
+    kept, disturbed = _kept(state, old, scope)
+    resting = (old >= 0) & ~disturbed
+    met = _met(encoder, embeddings, np.flatnonzero(old < 0), kept, resting, scope)
+    again = _compared(encoder, embeddings, np.flatnonzero(disturbed), scope)
+    return nearest(RowPairs.concat([kept.take(resting[kept.left]), met, again]), scope), int(disturbed.sum())
+
+
+def _met(
+    encoder: Encoder,
+    embeddings: Embeddings,
+    fresh: NDArray[np.int64],
+    known: RowPairs,
+    resting: NDArray[np.bool_],
+    scope: Scope,
+) -> RowPairs:
+    """What fresh rows find among all, and what those that are ``resting`` and have known pairs find among the fresh."""
+    wanted = np.where(resting, _wanted(known, len(resting), scope), np.float32(0))
+    pairs = _compared(encoder, embeddings, fresh, scope, wanted)
+    return RowPairs.concat([pairs, pairs.take(resting[pairs.right]).turned()])
+
+
+def _compared(
+    encoder: Encoder,
+    embeddings: Embeddings,
+    asking: NDArray[np.int64],
+    scope: Scope,
+    wanted: NDArray[np.float32] | None = None,
+) -> RowPairs:
+    """What some rows find among all, with :func:`pipeline.search.search_exactly`."""
+    blocks = [asking[start : start + QUERIES] for start in range(0, len(asking), QUERIES)]
+    found = [search_exactly(embeddings, embeddings, some, encoder.energy, scope, wanted) for some in blocks]
+    return RowPairs.concat(found)
 
 
 def _shared(
@@ -307,11 +332,6 @@ def score(encoder: Encoder, work: Path, run: Path, threshold: Threshold) -> dict
     save_array(work / SCORES / "000000.npy", scores)
     write_json(work / LOOKED / proposing.FACTS, {"block": max(len(pairs), 1)})
     return {"pairs": len(pairs), "scored": len(fresh)}
-
-
-def _some(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Rows, as many as ask at once."""
-    return [rows[start : start + QUERIES] for start in range(0, len(rows), QUERIES)]
 
 
 def _scope(facts: dict[str, Any], margin: float) -> Scope:

@@ -41,7 +41,7 @@ def dedupe(
     address: Address = None,
     id_column: Id = "record_id",
     previous: Annotated[str | None, typer.Option(help="Run whose cluster ids go on.")] = None,
-    keep_state: Annotated[bool, typer.Option(help="Keep what siamese update goes on from: 1.5 kB a record.")] = False,
+    keep_state: Annotated[bool, typer.Option(help="Keep what siamese update goes on from: 1.7 kB a record.")] = False,
     accept_drift: AcceptDrift = False,
     as_json: Json = False,
 ) -> None:
