@@ -37,6 +37,7 @@ def main() -> None:
     text = table(tallies, children_of(os.getpid()))
     print(text)
     if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
         (args.out / "faults.md").write_text(HEAD + text)
     sys.exit(any(tally.bad for tally in tallies) or bool(children_of(os.getpid())))
 
