@@ -90,10 +90,8 @@ def faults_of_killing(world: World, seed: int) -> list[Tally]:
                 time.sleep((number + drawn.random()) / times * seconds[name])
                 first.kill(pid)
                 stray, meanwhile = of_session(pid), result(out)
-                if (
-                    meanwhile == expected[name]
-                ):  # it had ended, and what lies there would be what a run is compared with
-                    out = prepare(world, name)
+                if meanwhile == expected[name]:
+                    out = prepare(world, name)  # it had ended: else its own output is what its drift is measured against
                 if name == "audit":  # it writes over nothing
                     out.unlink(missing_ok=True)
 
