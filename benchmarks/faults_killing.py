@@ -90,8 +90,8 @@ def faults_of_killing(world: World, seed: int) -> list[Tally]:
                 time.sleep((number + drawn.random()) / times * seconds[name])
                 first.kill(pid)
                 stray, meanwhile = of_session(pid), result(out)
-                if meanwhile == expected[name]:
-                    out = prepare(world, name)  # it had ended: else its own output is what its drift is measured against
+                if meanwhile == expected[name]:  # it had ended: its drift is not to be held against its own output
+                    out = prepare(world, name)
                 if name == "audit":  # it writes over nothing
                     out.unlink(missing_ok=True)
 
