@@ -25,12 +25,11 @@ SAMPLED = 8192  # pairs that say whether all of buckets of one size are worth it
 AGAIN = 4  # times that a pair may be in buckets of one size, on average
 AT_ONCE = 2**25  # keys that are sorted together
 ROWS = 2**16  # records whose keys are made together: of fewer, threads wait for one another
-BLOCK = 2**16  # keys whose neighbours are looked at together, likewise
-
-SPARE_BITS, MOST_BITS = (
-    4,
-    22,
-)  # slots for each key that is looked for, by which most others are told at a glance; and in all
+BLOCK = 2**16  # keys whose neighbours are looked at together, in a core's cache
+SPARE_BITS = (
+    4  # of a slot's number: 16 slots for each key that is looked for, by which most others are told at a glance
+)
+MOST_BITS = 22  # of it, at most
 
 Sides = tuple[NDArray[np.int64], NDArray[np.int64]]  # left and right rows of pairs
 Sizes = list[list[int]]  # records in the greatest buckets that were taken: of each of ORDERS, for each part of its keys
@@ -95,7 +94,7 @@ def pairs_of_rows(spelled: NDArray[np.uint32], rows: NDArray[np.int64], sizes: S
             continue
         most = np.array(greatest)[_part(keys, len(greatest))]
         key, row = _members(spelled, keys, order, 2 * most)
-        starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
+        starts = np.flatnonzero(_fresh(key))
         size = np.diff(np.append(starts, len(key)))
         taken = size <= most[key[starts]]
         for records in np.flatnonzero(np.bincount(size[taken])):
@@ -154,9 +153,8 @@ def _members(
     bits = min(len(keys).bit_length() + SPARE_BITS, MOST_BITS)
     shift = np.uint64(64 - bits)
     slots = keys >> shift
-    differs = np.append(True, slots[1:] != slots[:-1])
-    first = np.flatnonzero(differs)  # of the keys of each slot
-    is_alone = differs & np.append(differs[1:], True)
+    is_first = _fresh(slots)  # of the keys of a slot
+    first, is_alone = np.flatnonzero(is_first), is_first & np.append(is_first[1:], True)
     is_open, place = np.zeros(2**bits, bool), np.zeros(2**bits, np.int32)
     is_open[slots], place[slots[first]] = True, first
     counts, found = np.zeros(len(keys), np.int64), [np.empty((2, 0), np.int64)]
@@ -279,6 +277,6 @@ def _row_bits(n: int) -> np.uint64:
     return np.uint64(max(n - 1, 1).bit_length())
 
 
-def _fresh(ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def _fresh(ordered: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Which elements differ from the one before."""
     return np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]

@@ -97,10 +97,8 @@ class Embeddings:
         if len(self.shards) == 1:
             return np.take(self.shards[0], places, axis=0)
         taken = np.empty((len(rows), self.dim), np.float32)
-        shard_of = places // SHARD_ROWS
-        for number in np.flatnonzero(np.bincount(shard_of)):
-            here = np.flatnonzero(shard_of == number)
-            taken[here] = np.take(self.shards[number], places[here] % SHARD_ROWS, axis=0)
+        for number, here, row in by_shard(places):
+            taken[here] = np.take(self.shards[number], row, axis=0)
         return taken
 
     def blocks(self, size: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -121,6 +119,14 @@ class Embeddings:
             rows[self.places] = np.arange(len(self.places))
         for number, shard in enumerate(self.shards):
             yield rows[number * SHARD_ROWS :][: len(shard)], shard
+
+
+def by_shard(places: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+    """Each shard that some places lie in: its number, which of the places those are, and their rows in it."""
+    shard, row = np.divmod(places, SHARD_ROWS)
+    for number in np.flatnonzero(np.bincount(shard)):
+        here = np.flatnonzero(shard == number)
+        yield int(number), here, row[here]
 
 
 def shard_path(folder: Path, number: int) -> Path:

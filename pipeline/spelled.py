@@ -7,8 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.contents import SHARD_ROWS
-from pipeline.embedding import PLACES, shard_paths
+from pipeline.embedding import PLACES, by_shard, shard_paths
 from siamese.spellings import BANDS, WORDS
 
 
@@ -42,10 +41,8 @@ class Spelled:
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
         """(BANDS, r, WORDS) of any rows."""
         taken = np.empty((BANDS, len(rows), WORDS), np.uint32)
-        shard, row = np.divmod(self.at(rows), SHARD_ROWS)
-        for number in np.flatnonzero(np.bincount(shard)):
-            here = np.flatnonzero(shard == number)
-            taken[:, here] = np.take(self.shards[number], row[here], axis=1)
+        for number, here, row in by_shard(self.at(rows)):
+            taken[:, here] = np.take(self.shards[number], row, axis=1)
         return taken
 
     def band(self, number: int) -> NDArray[np.uint32]:
@@ -53,8 +50,6 @@ class Spelled:
         if self.places is None:
             return np.concatenate([shard[number] for shard in self.shards])
         rows = np.empty((len(self.places), WORDS), np.uint32)
-        shard, row = np.divmod(self.places, SHARD_ROWS)
-        for other, theirs in enumerate(self.shards):
-            here = np.flatnonzero(shard == other)
-            rows[here] = np.take(theirs[number], row[here], axis=0)
+        for shard, here, row in by_shard(self.places):
+            rows[here] = np.take(self.shards[shard][number], row, axis=0)
         return rows

@@ -83,8 +83,7 @@ def embed(encoder: Encoder, work: Path, run: Path) -> dict[str, Any]:
     searches_on = _searches_on(state, encoded, len(old))
     if searches_on and state.sizes is not None:
         for name in (BUCKETS, COUNTS):
-            (work / name).unlink(missing_ok=True)  # of a run that was killed meanwhile
-            link(state.folder / name, work / name)
+            _link_anew(state.folder / name, work / name)
         _spell(encoder, Contents.open(folder / CONTENTS), state, old, folder / SPELLED)
     return {"kept": kept, "encoded": encoded, "gone": gone, "searches_on": searches_on}
 
@@ -294,11 +293,15 @@ def _hand_on(state: State, work: Path, new: NDArray[np.int64]) -> None:
     if state.has_pool:
         (work / POOL).mkdir(exist_ok=True)
         for name in COLUMNS:
-            (work / POOL / f"{name}.npy").unlink(missing_ok=True)  # of a run that was killed meanwhile
-            link(state.folder / POOL / f"{name}.npy", work / POOL / f"{name}.npy")
+            _link_anew(state.folder / POOL / f"{name}.npy", work / POOL / f"{name}.npy")
     else:
         proposing.save_pool(work, pool)
     save_array(work / POOL_ROWS, np.where(rows >= 0, new[rows], -1))
+
+
+def _link_anew(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)  # of a run that was killed meanwhile
+    link(source, target)
 
 
 def score(encoder: Encoder, work: Path, run: Path, threshold: Threshold) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import cells, contents, embedding, proposing, spelled, stages, updating
+from pipeline import cells, contents, embedding, proposing, stages, updating
 from pipeline.buckets import pairs_of_rows
 from pipeline.cells import Cells
 from pipeline.decision import Threshold
@@ -290,7 +290,7 @@ def test_where_buckets_were_enough_new_rows_find_those_of_their_buckets(
     tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside all rows spelled at once, by the counts of the first run, whatever shards they came to lie in."""
-    for module in (contents, embedding, updating, spelled):
+    for module in (contents, embedding, updating):
         monkeypatch.setattr(module, "SHARD_ROWS", 32)
     monkeypatch.setattr(cells, "ONE_CELL", 10)
     monkeypatch.setattr(cells, "CELL_ROWS", 10)
