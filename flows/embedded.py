@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from prefect.settings import Settings
 
+    from flows.recorder import Recorder
+
 # Defaults of the embedded server; what the user set (environment, profile, prefect.toml) wins.
 # The history keeps flow runs, task runs, their states and artifacts; not the feed of events.
 _DEFAULTS: dict[str, Any] = {
@@ -32,6 +34,7 @@ _DEFAULTS: dict[str, Any] = {
     "server.events.stream_out_enabled": False,
     "server.services.db_vacuum.enabled": None,
     "server.services.event_persister.enabled": False,
+    "server.services.task_run_recorder.enabled": False,  # ours writes many events at a time
     "server.services.triggers.enabled": False,
     # Memoizing would tell a later `prefect server start` that the blocks are registered.
     "server.register_blocks_on_start": False,
@@ -116,6 +119,7 @@ class ApiServer:
         self._settings, self._port, self._schedules = settings, port, schedules
         no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
         os.environ["no_proxy"] = f"{no_proxy},127.0.0.1" if no_proxy else "127.0.0.1"
+        self._recorder: Recorder | None = None
         self._started: futures.Future[str] = futures.Future()
         context = contextvars.copy_context()  # carries the caller's settings into the thread
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="prefect-server", daemon=True)
@@ -150,6 +154,9 @@ class ApiServer:
         with _collector_paused():
             import uvicorn
             from prefect.server.api import server
+            from prefect.settings import get_current_settings
+
+            from flows.recorder import Recorder
 
             _lock_sqlite_at_begin(self._settings)
             # No public name: another Prefect may have none, and be slower.
@@ -163,11 +170,17 @@ class ApiServer:
             config = uvicorn.Config(app, port=self._port, lifespan="off", log_config=None)
             self._loop, self._uvicorn = asyncio.get_running_loop(), uvicorn.Server(config)
             serving = asyncio.create_task(self._uvicorn.serve())
+            if not get_current_settings().server.services.task_run_recorder.enabled:
+                self._recorder = Recorder()
+                recording = asyncio.create_task(self._recorder.run())
             while not self._uvicorn.started:
                 await asyncio.sleep(0.001)
         port = self._uvicorn.servers[0].sockets[0].getsockname()[1]
         self._started.set_result(f"http://127.0.0.1:{port}/api")
         await serving
+        if self._recorder is not None:
+            recording.cancel()
+            await self._recorder.write()
         await lifespan.__aexit__(None, None, None)
 
     async def _flush(self) -> None:
@@ -178,6 +191,8 @@ class ApiServer:
         events = METRICS["events"]
         while self._uvicorn.server_state.tasks or events["consumed"] < events["published"]:
             await asyncio.sleep(0.005)
+        if self._recorder is not None:
+            await self._recorder.write()
 
 
 async def drain() -> None:
