@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows import proposals, stage_tasks
+from flows.heap import heap_kept
 from pipeline import stages, state
 from pipeline.decision import Threshold
 from pipeline.drift import what_drifted
@@ -70,7 +71,7 @@ class Job:
         """
         check_writable(self.out)
         sources = [Records.open(path, self.id_column) for path in self.records]
-        with _imports_aside(), self._model(sources) as model:
+        with heap_kept(), _imports_aside(), self._model(sources) as model:
             return self._run(model, sources)
 
     @contextmanager

@@ -11,7 +11,7 @@ from prefect.server.events.schemas.events import ReceivedEvent
 from prefect.server.services.task_run_recorder import record_bulk_task_run_events
 from prefect.server.utilities.messaging import Message, create_consumer
 
-_SECONDS = 1.0  # between two writes
+_SECONDS = 5.0  # between two writes: what a killed run had not told yet
 _TRIES = 3  # of one write
 
 

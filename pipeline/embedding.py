@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO, Protocol
 from weakref import WeakValueDictionary
 
@@ -35,6 +36,7 @@ PLACES = "places.npy"  # beside shards whose rows are in another order; missing:
 MEASURED_PAIRS = 512  # at once: two blocks of embeddings that stay in a core's cache
 TILE_ROWS = 2**15  # that are met in no order: a tile of them stays in a processor's cache
 _MAPPED: WeakValueDictionary[tuple[int, int, int], NDArray[np.float32]] = WeakValueDictionary()
+_MAPPING = Lock()
 Side = tuple[NDArray[np.float32], NDArray[np.int64]]  # a shard, and rows in it
 
 
@@ -143,10 +145,11 @@ def _mapped(path: Path) -> NDArray[np.float32]:
     """A shard; mapped once for all that use it at a time, by whichever of its names: every map of a file counts anew as memory."""
     status = path.stat()
     key = status.st_dev, status.st_ino, status.st_mtime_ns
-    shard = _MAPPED.get(key)
-    if shard is None:
-        shard = _MAPPED[key] = np.load(path, mmap_mode="c")
-    return shard
+    with _MAPPING:  # blocks that begin together would map it twice
+        shard = _MAPPED.get(key)
+        if shard is None:
+            shard = _MAPPED[key] = np.load(path, mmap_mode="c")
+        return shard
 
 
 def measure(

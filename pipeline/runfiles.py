@@ -61,11 +61,14 @@ class Nodes:
         return left, self._places(pairs["right_id"], self.ids.slice(self.right_from)) + self.right_from
 
     def _places(self, wanted: pa.ChunkedArray, ids: pa.Array) -> NDArray[np.int64]:
-        found = pc.index_in(pc.cast(wanted, pa.large_string()), value_set=ids)
-        if found.null_count:
-            lost = wanted.filter(pc.is_null(found))[0].as_py()
-            raise ArtifactError(f"'{self.path}' lacks the record '{lost}', which a pair names: make the run again")
-        return found.to_numpy().astype(np.int64)
+        coded = pc.cast(wanted, pa.large_string()).combine_chunks().dictionary_encode()
+        found = pc.index_in(ids, value_set=coded.dictionary)  # not the other way: pairs name few of the records
+        places = np.full(len(coded.dictionary), -1)
+        places[found.drop_null().to_numpy()] = np.flatnonzero(found.is_valid())
+        if len(lost := np.flatnonzero(places < 0)):
+            name = coded.dictionary[int(lost[0])].as_py()
+            raise ArtifactError(f"'{self.path}' lacks the record '{name}', which a pair names: make the run again")
+        return places[coded.indices.to_numpy()]
 
 
 def _schema(path: Path) -> pa.Schema:

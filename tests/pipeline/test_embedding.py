@@ -1,10 +1,14 @@
 """Distances between rows of embeddings on disk: measured, and bounded."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
+
 import numpy as np
 import pytest
 
 from pipeline import embedding
-from pipeline.embedding import Embeddings, measure, near
+from pipeline.embedding import Embeddings, measure, near, shard_path
 from pipeline.products import slack
 from siamese.distances import Energy
 
@@ -65,3 +69,18 @@ def test_no_pairs_are_near(sides):
     none = np.empty(0, np.int64)
     chosen, bounds = near(sides[0], none, sides[1], none, Energy.EUCLIDEAN, 1.0)
     assert len(chosen) == len(bounds) == 0
+
+
+def test_threads_that_open_a_shard_at_once_share_one_map(tmp_path, monkeypatch):
+    np.save(shard_path(tmp_path, 0), np.zeros((2, DIM), np.float32))
+    load, together = np.load, Barrier(2)
+
+    def slow_load(*args, **kwargs):
+        with suppress(BrokenBarrierError):
+            together.wait(0.2)  # both are here, unless one waits for the other
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(np, "load", slow_load)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda _: Embeddings.open(tmp_path, DIM), range(2))
+    assert one.shards[0] is other.shards[0]
