@@ -23,6 +23,7 @@ def train(
     pairs: str,
     out: str,
     *,
+    right: str | None = None,
     tower: str = "ngram",
     tower_settings: Mapping[str, Any] | None = None,
     kinds: Mapping[str, str] | None = None,
@@ -36,6 +37,7 @@ def train(
         records: file, folder, glob or URL of the records.
         pairs: file of left_id, right_id, label and, if it is split already, split.
         out: model folder to write, or its URL.
+        right: the records that the right_ids name, where they are another table's; an id may be in both.
         tower: ngram, lstm or transformer, with its own settings in ``tower_settings``.
         kinds: kinds of columns set by hand, such as ``{"sku": "code", "comment": "ignore"}``.
         config: how to train.
@@ -46,7 +48,7 @@ def train(
         SiameseError: the input does not do, or ``out`` cannot be written.
     """
     check_writable(out)
-    return fit(records, pairs, out, tower, tower_settings, kinds, config or TrainingConfig(), id_column, strict)
+    return fit(records, pairs, out, right, tower, tower_settings, kinds, config or TrainingConfig(), id_column, strict)
 
 
 @task
@@ -54,6 +56,7 @@ def fit(
     records: str,
     pairs: str,
     out: str,
+    right: str | None,
     tower: str,
     tower_settings: Mapping[str, Any] | None,
     kinds: Mapping[str, str] | None,
@@ -72,6 +75,7 @@ def fit(
     encoder = fit_encoder(
         Records.open(records, id_column),
         labelled,
+        right=None if right is None else Records.open(right, id_column),
         tower=tower,
         tower_settings=tower_settings,
         kinds=kinds,

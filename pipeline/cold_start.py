@@ -16,7 +16,7 @@ from scipy.special import logsumexp, ndtr, ndtri
 
 from pipeline.cells import Cells
 from pipeline.embedding import Corpus, embed_block, measure, read_corpus
-from pipeline.records import Records
+from pipeline.records import Records, of_all, stacked
 from pipeline.search import Queries, Scope, search
 from siamese.calibration import Calibration
 from siamese.encoder import SiameseEncoder
@@ -53,6 +53,7 @@ def untrained_encoder(
     sources = list(sources)
     sample = sample_of(sources)
     schema = Schema.infer(sample, exclude=[source.id_column for source in sources], kinds=kinds)
+    schema = of_all(schema, sources)
     config, tower = TrainingConfig(seed=seed), build_tower("ngram", schema, None, seed)
     features = tower.featurise(schema.select(sample))
     tower.fit_corpus(features)
@@ -178,7 +179,7 @@ def sample_of(sources: Iterable[Records]) -> pa.Table:
             left -= kept[-1].num_rows
             if left <= 0:
                 break
-    return pa.concat_tables(kept, promote_options="permissive")
+    return stacked(kept)
 
 
 def rare_words(schema: Schema, sources: Iterable[Records]) -> np.ndarray:

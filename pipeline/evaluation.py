@@ -28,11 +28,18 @@ from siamese.reliability import Reliability
 
 
 def evaluate_encoder(
-    encoder: SiameseEncoder, records: Records, labelled: LabelledPairs, split: str, *, verifier: bool = True
+    encoder: SiameseEncoder,
+    records: Records,
+    labelled: LabelledPairs,
+    split: str,
+    *,
+    right: Records | None = None,
+    verifier: bool = True,
 ) -> dict[str, Any]:
     """Precision, recall and F1 of the encoder's threshold on one split of the pairs; no other split is looked at.
 
     Args:
+        right: the table of the right_ids, where it is another.
         verifier: whether the model's verifier decides, if it has one; else the distance alone.
 
     Raises:
@@ -41,7 +48,8 @@ def evaluate_encoder(
     """
     if split not in SPLITS:
         raise SettingsError(f"there is no split '{split}': expected train, valid or test")
-    data = read_training_set(records, labelled, seed=encoder.training.seed, hold_out=encoder.training.hold_out)
+    training = encoder.training
+    data = read_training_set(records, labelled, right=right, seed=training.seed, hold_out=training.hold_out)
     pairs = data.of(split, clean=False)
     if len(pairs) == 0:
         raise DataError(

@@ -55,8 +55,8 @@ def explain_ids(
         lessons=lessons,
     )
 
-    def look_up(one: str) -> Texts | None:
-        for places, texts in found:
+    def look_up(one: str, side: int) -> Texts | None:
+        for places, texts in found if side == 0 else found[::-1]:
             if one in places:
                 return _row(texts, places[one])
         return None
@@ -64,10 +64,11 @@ def explain_ids(
     return with_lessons(explained.named(left_id, right_id), look_up)
 
 
-def with_lessons(explained: Explanation, look_up: Callable[[str], Texts | None]) -> Explanation:
-    """The same, with what the records of its labelled pairs say, where ``look_up`` finds them."""
+def with_lessons(explained: Explanation, look_up: Callable[[str, int], Texts | None]) -> Explanation:
+    """The same, with what the records of its labelled pairs say, where ``look_up`` finds them by id and side, 0 or 1."""
     lessons = [
-        replace(lesson, left=look_up(lesson.left_id), right=look_up(lesson.right_id)) for lesson in explained.lessons
+        replace(lesson, left=look_up(lesson.left_id, 0), right=look_up(lesson.right_id, 1))
+        for lesson in explained.lessons
     ]
     return replace(explained, lessons=tuple(lessons))
 

@@ -13,7 +13,7 @@ from pipeline.contents import content_keys
 from pipeline.heldout import HeldOut
 from pipeline.material import Material
 from pipeline.pairs import LabelledPairs, entities_of
-from pipeline.records import Records
+from pipeline.records import Records, of_all
 from pipeline.training_set import BETWEEN, read_training_set, side_marks
 from siamese.calibration import LEAST_PAIRS, Calibration
 from siamese.comparison import Comparison
@@ -24,7 +24,7 @@ from siamese.lessons import Lessons
 from siamese.measures import average_precision
 from siamese.pairs import Pairs
 from siamese.portrait import Portrait, sample
-from siamese.profiles import Profiles, document_frequency, word_fields
+from siamese.profiles import Profiles, document_frequency
 from siamese.schema import Schema
 from siamese.settings import TrainingConfig
 from siamese.teaching import teach
@@ -39,6 +39,7 @@ def fit_encoder(
     records: Records,
     labelled: LabelledPairs,
     *,
+    right: Records | None = None,
     tower: str = "ngram",
     tower_settings: Mapping[str, Any] | None = None,
     kinds: Mapping[str, str] | None = None,
@@ -51,6 +52,7 @@ def fit_encoder(
     Args:
         records: the records that the pairs name; others among them teach which words are rare.
         labelled: the pairs.
+        right: a second table, of which each right_id names a record; an id may be in both.
         tower: name of the tower, with its settings in ``tower_settings``.
         kinds: kinds of columns set by hand (see :meth:`Schema.infer`).
         config: training settings.
@@ -61,11 +63,13 @@ def fit_encoder(
         SiameseError: the input does not do; the sentence says how to mend it.
     """
     config = config or TrainingConfig()
-    data = read_training_set(records, labelled, seed=config.seed, hold_out=config.hold_out, strict=strict)
+    data = read_training_set(records, labelled, right=right, seed=config.seed, hold_out=config.hold_out, strict=strict)
     train, valid = data.of("train"), data.of("valid")
     _check_classes("valid", valid, labelled, config)
     known = data.known
     schema = Schema.infer(known, exclude=[records.id_column], kinds=kinds)
+    if right is not None:
+        schema = of_all(schema, [records, right])
     schema = schema.without(side_marks(data.records, schema, train, kinds or {}))
     known = schema.select(known)
     network = build_tower(tower, schema, tower_settings, config.seed)
@@ -97,7 +101,7 @@ def fit_encoder(
         )
     precision = {"untrained": untrained, "distance": held.average_precision(held.margin_distances)}
     verifier, scores = None, held.margin_distances
-    if config.verifier != "none" and folds is not None and word_fields(schema):
+    if config.verifier != "none" and folds is not None:
         verifier, scores = _fit_verifier(held, material, known, evidence, are_chosen)
         precision["verifier"] = held.average_precision(scores)
     metrics = {

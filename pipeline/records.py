@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
@@ -16,7 +17,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from siamese.errors import DataError, SiameseError, reason
-from siamese.schema import as_table
+from siamese.schema import Schema, as_table
+from siamese.text import as_text
 
 BATCH_RECORDS = 65_536
 CSV_BLOCK = 16 * 2**20  # bytes; a record must fit in one
@@ -32,6 +34,8 @@ _PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # a row number that pandas l
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 Filesystem: TypeAlias = Any  # fsspec's
+
+log = logging.getLogger("siamese")
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ class Records:
             chunks.extend(column.chunks)
             kept.append(batch.filter(pc.is_in(column, value_set=wanted)))
         check_ids(pa.chunked_array(chunks, pa.large_string()).combine_chunks(), self)
-        return pa.concat_tables(kept, promote_options="permissive")
+        return stacked(kept)
 
     def digests(self) -> dict[str, str]:
         """sha256 of each file.
@@ -153,6 +157,36 @@ def as_ids(column: pa.ChunkedArray, path: str, name: str) -> pa.ChunkedArray:
         raise DataError(
             f"the column '{name}' of '{path}' holds {column.type}, which is no id: expected text"
         ) from error
+
+
+def stacked(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables end to end; a column that they lack is null there, and one that holds numbers here and text there is text."""
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowTypeError:
+        types: dict[str, set[pa.DataType]] = {}
+        for field in (field for table in tables for field in table.schema):
+            types.setdefault(field.name, set()).add(field.type)
+        mixed = {name for name, found in types.items() if len(found) > 1}
+        texts = [
+            pa.table({name: as_text(table[name]) if name in mixed else table[name] for name in table.column_names})
+            for table in tables
+        ]
+        return pa.concat_tables(texts, promote_options="permissive")
+
+
+def of_all(schema: Schema, sources: Sequence[Records]) -> Schema:
+    """The schema less the columns that not all of some corpora have, which are said.
+
+    Raises:
+        SchemaError: no column is left.
+    """
+    lacking = [name for name in schema.names if any(name not in source.columns for source in sources)]
+    schema = schema.without(dict.fromkeys(lacking, "one table lacks it: equal columns need one name"))
+    if lacking:
+        listed = ", ".join(f"'{name}'" for name in lacking)
+        log.warning("not compared, for one table lacks them: %s (what is the same needs one name in both)", listed)
+    return schema
 
 
 def check_ids(ids: pa.Array, records: Records) -> None:
@@ -219,7 +253,7 @@ def read_table(path: str) -> pa.Table:
     """
     filesystem, files = _find(str(path))
     tables = [table for file in files for table in read_batches(filesystem, file)]
-    table = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+    table = stacked(tables) if tables else pa.table({})
     if table.num_rows == 0:
         raise DataError(f"'{path}' has no rows")
     return table

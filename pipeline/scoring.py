@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.decision import Decision, Judgement, Threshold
 from pipeline.judging import Judge
 from pipeline.pairs import read_id_pairs, rows_of
-from pipeline.records import Records
+from pipeline.records import Records, stacked
 from siamese.encoder import SiameseEncoder
 from siamese.pairs import Pairs
 
@@ -52,11 +52,14 @@ def score_rows(encoder: SiameseEncoder, judge: Judge, decision: Decision, record
     return Scores(distances, apart, decision.judge(scores), says[pairs.left] & says[pairs.right])
 
 
-def score_pairs(encoder: SiameseEncoder, threshold: Threshold, records: Records, path: str) -> pa.Table:
+def score_pairs(
+    encoder: SiameseEncoder, threshold: Threshold, records: Records, path: str, right: Records | None = None
+) -> pa.Table:
     """Score the pairs of a file.
 
     Args:
         path: file of left_id and right_id; its other columns, a label too, are handed on as they are.
+        right: the table of the right_ids, where it is another.
 
     Returns:
         The rows of the file in its order, with distance (float32, units of the energy), margin_distance, probability and
@@ -67,9 +70,15 @@ def score_pairs(encoder: SiameseEncoder, threshold: Threshold, records: Records,
     """
     table = read_id_pairs(path)
     named = table.select(["left_id", "right_id"]).to_pandas()
-    chosen = records.take(pd.unique(pd.concat([named["left_id"], named["right_id"]])))
-    left, right = rows_of(named, path, pd.Index(chosen[records.id_column].to_pandas()))
-    pairs = Pairs(left, right, np.zeros(len(left), np.int8))
+    ids = [named["left_id"], named["right_id"]]
+    if right is None:
+        chosen = records.take(pd.unique(pd.concat(ids)))
+        one, other = rows_of(named, path, pd.Index(chosen[records.id_column].to_pandas()))
+    else:
+        tables = [source.take(pd.unique(each)) for source, each in zip((records, right), ids, strict=True)]
+        one, other = rows_of(named, path, *(pd.Index(each[records.id_column].to_pandas()) for each in tables))
+        chosen, other = stacked(tables), other + tables[0].num_rows
+    pairs = Pairs(one, other, np.zeros(len(one), np.int8))
     scores = score_rows(encoder, *threshold.settle(encoder), chosen, pairs).frame()
     table = table.drop_columns([name for name in SCORES if name in table.column_names])
     for name in SCORES:

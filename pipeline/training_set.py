@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.index import index_neighbours
 from pipeline.pairs import LabelledPairs, contradicted, entities_of, split_by_entity
-from pipeline.records import Records, check_ids
+from pipeline.records import Records, check_ids, stacked
 from siamese.errors import DataError
 from siamese.pairs import Pairs
 from siamese.schema import Kind, Schema
@@ -32,12 +32,13 @@ class TrainingSet:
     """Records and pairs, checked and split.
 
     Attributes:
-        records: those that pairs name, and a sample of the others, in file order.
+        records: those that pairs name, and a sample of the others, in file order; of two tables, those of the left one first.
         pairs: rows of ``records``.
         split: (n pairs,) "train", "valid", "test", BETWEEN, or "" for a pair of a test record with another part's (it is used nowhere).
         part: (n records,) part of each record, where the split was made here by entity; else None.
         conflict: (n pairs,) labelled both ways.
         is_chosen: (n pairs,) drawn to be judged.
+        sides: (n records,) 0 for those of the left table, 1 for those of the right one; None where there is one table.
     """
 
     records: pa.Table
@@ -46,6 +47,7 @@ class TrainingSet:
     part: NDArray[np.str_] | None
     conflict: NDArray[np.bool_]
     is_chosen: NDArray[np.bool_]
+    sides: NDArray[np.int8] | None = None
 
     def of(self, split: str, *, clean: bool = True) -> Pairs:
         """The pairs of a split; ``clean`` leaves out those labelled both ways."""
@@ -67,30 +69,34 @@ class TrainingSet:
 
 
 def read_training_set(
-    records: Records, labelled: LabelledPairs, *, seed: int, hold_out: bool = True, strict: bool = False
+    records: Records,
+    labelled: LabelledPairs,
+    *,
+    right: Records | None = None,
+    seed: int,
+    hold_out: bool = True,
+    strict: bool = False,
 ) -> TrainingSet:
     """Read what training and evaluation need.
 
     Args:
+        right: the table that each right_id names a record of; that of each left_id unless given.
         seed: of the split by entity, where the pairs have none of their own.
         hold_out: whether it has a test part; else that part is of train.
 
     Raises:
         DataError: ids repeat, a pair names an unknown record, or (strict) a pair is labelled both ways.
     """
-    named = pa.array(pd.unique(pd.concat([labelled.frame["left_id"], labelled.frame["right_id"]])), pa.large_string())
-    kept, ids, others = [], [], 0
-    for batch in records.batches():
-        id_column = batch[records.id_column]
-        ids.extend(id_column.chunks)
-        wanted = pc.is_in(id_column, value_set=named).to_numpy()
-        spare = np.flatnonzero(~wanted)[: CORPUS_SAMPLE - others]
-        others += len(spare)
-        wanted[spare] = True
-        kept.append(batch.filter(pa.array(wanted)))
-    check_ids(pa.chunked_array(ids, pa.large_string()).combine_chunks(), records)
-    table = pa.concat_tables(kept, promote_options="permissive")
-    pairs = labelled.rows(pd.Index(table[records.id_column].to_pandas()))
+    named = [labelled.frame["left_id"], labelled.frame["right_id"]]
+    sides = None
+    if right is None:
+        table = _read(records, pd.concat(named))
+        pairs = labelled.rows(pd.Index(table[records.id_column].to_pandas()))
+    else:
+        tables = [_read(source, ids) for source, ids in zip((records, right), named, strict=True)]
+        pairs = labelled.rows(*(pd.Index(each[records.id_column].to_pandas()) for each in tables))
+        sides = np.repeat(np.array([0, 1], np.int8), [each.num_rows for each in tables])
+        table = stacked(tables)
     conflict = contradicted(pairs)
     if conflict.any():
         sentence = f"{int(conflict.sum())} rows of '{labelled.path}' label the same pair both ways"
@@ -104,13 +110,29 @@ def read_training_set(
         part = split_by_entity(pairs, table.num_rows, seed)
         if not hold_out:
             part = np.where(part == "test", "train", part)
-        left, right = part[pairs.left], part[pairs.right]
-        split = np.where(left == right, left, np.where((left != "test") & (right != "test"), BETWEEN, ""))
+        one, other = part[pairs.left], part[pairs.right]
+        split = np.where(one == other, one, np.where((one != "test") & (other != "test"), BETWEEN, ""))
         cut = int((split == "").sum())
         if cut:
             log.warning("%d of %d pairs tie a record of the test part to another and are left out", cut, len(pairs))
     is_chosen = labelled.frame["is_chosen"].to_numpy(dtype=bool)
-    return TrainingSet(table, pairs, split, part, conflict, is_chosen)
+    return TrainingSet(table, pairs, split, part, conflict, is_chosen, sides)
+
+
+def _read(records: Records, named: pd.Series) -> pa.Table:
+    """The records of these ids that are there, and a sample of the others."""
+    names = pa.array(pd.unique(named), pa.large_string())
+    kept, ids, others = [], [], 0
+    for batch in records.batches():
+        id_column = batch[records.id_column]
+        ids.extend(id_column.chunks)
+        wanted = pc.is_in(id_column, value_set=names).to_numpy()
+        spare = np.flatnonzero(~wanted)[: CORPUS_SAMPLE - others]
+        others += len(spare)
+        wanted[spare] = True
+        kept.append(batch.filter(pa.array(wanted)))
+    check_ids(pa.chunked_array(ids, pa.large_string()).combine_chunks(), records)
+    return stacked(kept)
 
 
 def entities_to_mine(data: TrainingSet, train: Pairs, valid: Pairs) -> tuple[Entities, NDArray[np.int64]]:
@@ -122,7 +144,7 @@ def entities_to_mine(data: TrainingSet, train: Pairs, valid: Pairs) -> tuple[Ent
         train_rows, valid_rows = np.flatnonzero(data.part == "train"), np.flatnonzero(data.part == "valid")
     else:
         train_rows, valid_rows = train.rows(), valid.rows()
-    sides = _sides(data.records, matches)
+    sides = _sides(data.records, matches) if data.sides is None else data.sides
     return Entities(entities_of(matches, n), train_rows, sides, index_neighbours), valid_rows
 
 

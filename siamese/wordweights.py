@@ -30,10 +30,11 @@ class WordWeights:
         from sklearn.linear_model import LogisticRegression  # a second to import, and only training needs it
 
         design, ids = _design(comparison)
-        model = LogisticRegression(C=PENALTY, solver="liblinear", max_iter=200, random_state=0).fit(design, is_match)
         n_fields = comparison.n_fields
         weights = np.zeros((2, n_fields, 2**HASH_BITS), np.float32)
-        weights[:, :, ids] = model.coef_.reshape(2, n_fields, len(ids))
+        if design.shape[1]:  # there are words
+            model = LogisticRegression(C=PENALTY, solver="liblinear", max_iter=200, random_state=0).fit(design, is_match)
+            weights[:, :, ids] = model.coef_.reshape(2, n_fields, len(ids))
         return cls(weights[0], weights[1])
 
     def score(self, comparison: Comparison) -> NDArray[np.float64]:
@@ -57,6 +58,8 @@ class WordWeights:
             shared: (m * F, v) words that a field has on both sides, if they are known.
         """
         n_fields = len(self.shared)
+        if n_fields == 0:
+            return np.zeros(len(left))
         if shared is None:
             one, other = ((rows[:, None] * n_fields + np.arange(n_fields)).ravel() for rows in (left, right))
             shared = cells[one].multiply(cells[other]).tocsr()

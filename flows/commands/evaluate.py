@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import Id, Json, Verifier
+from flows.commands.options import Id, Json, Right, Verifier
 from flows.commands.running import answer, wants_verifier
 
 
@@ -13,6 +13,7 @@ def evaluate(
     model: str,
     records: str,
     pairs: str,
+    right: Right = None,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     verifier: Verifier = None,
     plot: Annotated[Path | None, typer.Option(help="SVG of probability against truth to write.")] = None,
@@ -31,6 +32,7 @@ def evaluate(
         Records.open(records, id_column),
         LabelledPairs.read(pairs),
         split,
+        right=None if right is None else Records.open(right, id_column),
         verifier=wants_verifier(verifier),
     )
     if plot is not None:

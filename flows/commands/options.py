@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 Id = Annotated[str, typer.Option("--id", help="Column that names a record.")]
+Right = Annotated[str | None, typer.Option(help="Records that right_id names, where they are a second table's.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 MaxDistance = Annotated[float | None, typer.Option(help="Flag pairs up to this distance, in margin units.")]
 MinPrecision = Annotated[float | None, typer.Option(help="Flag as far as this precision can be promised.")]

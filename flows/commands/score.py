@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import Id, Json, Verifier
+from flows.commands.options import Id, Json, Right, Verifier
 from flows.commands.running import answer, wants_verifier
 
 
@@ -14,6 +14,7 @@ def score(
     model: str,
     records: str,
     pairs: str,
+    right: Right = None,
     out: Annotated[Path | None, typer.Option(help="Parquet or CSV file to write.")] = None,
     verifier: Verifier = None,
     id_column: Id = "record_id",
@@ -32,7 +33,8 @@ def score(
         check_table(out, ".parquet", ".csv")
     encoder = SiameseEncoder.load(model)
     threshold = Threshold(verifier=asked)
-    scored = score_pairs(encoder, threshold, Records.open(records, id_column), pairs)
+    other = None if right is None else Records.open(right, id_column)
+    scored = score_pairs(encoder, threshold, Records.open(records, id_column), pairs, other)
     flagged = int(scored["is_match"].to_numpy().sum())
     judge, decision = threshold.settle(encoder)
     result = {"pairs": scored.num_rows, "flagged": flagged, **decision.describe(judge)}

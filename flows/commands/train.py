@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import Id, Json
+from flows.commands.options import Id, Json, Right
 from flows.commands.running import answer, check_inputs, run_flow
 
 
@@ -13,6 +13,7 @@ def train(
     records: str,
     pairs: str,
     out: Annotated[str, typer.Option(help="Model folder to write, or its URL.")],
+    right: Right = None,
     tower: Annotated[str | None, typer.Option(help="ngram, lstm or transformer.")] = None,
     epochs: Annotated[int | None, typer.Option(help="At most; early stopping ends sooner.")] = None,
     margin: Annotated[
@@ -49,12 +50,13 @@ def train(
     settings = configs.training({**job.training, **{name: value for name, value in given.items() if value is not None}})
     tower_settings = dict(job.tower)
     configured = tower_settings.pop("name", "ngram")
-    check_inputs(records, out=out, id_column=id_column, pairs=pairs)
+    check_inputs(records, *([] if right is None else [right]), out=out, id_column=id_column, pairs=pairs)
     result = run_flow(
         "train",
         records,
         pairs,
         out,
+        right=right,
         tower=tower or configured,
         tower_settings=tower_settings,
         kinds=job.columns,
