@@ -1,5 +1,6 @@
 """Drifting: a run held against its model's training records and the runs before it, as ``drift.json``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,18 +72,19 @@ class Before:
 
 
 def measure_drift(
-    observed: Observed, before: Before | None, training: Portrait | None, limits: DriftLimits
+    observed: Observed, before: Before | None, training: Mapping[str, Portrait], limits: DriftLimits
 ) -> dict[str, Any]:
-    """The content of ``drift.json``."""
+    """The content of ``drift.json``; ``training``: portraits of the records that taught the model, of the same parts or of all."""
     wholes = [name for name in observed.parts if name not in CORPUS]
     is_like = before is not None and all(name in before.seen.parts for name in wholes)
     figures: Figures = {}
     measures: list[Measure] = []
     history: list[Figures] = []
-    if training is not None and limits.training != "off":
+    if training and limits.training != "off":
         most = Verdict.STOP if limits.training == "stop" else Verdict.WARN
         for name in wholes:
-            found = _of_fields(observed.words[name], observed.parts[name].portrait, training)
+            taught = training.get(name) or training["all"]
+            found = _of_fields(observed.words[name], observed.parts[name].portrait, taught)
             measures += [judge(f"{name}/{key}", each, (), "training", limits, most) for key, each in found.items()]
     if before is not None and is_like:
         figures, history = _figures(observed, before), _history(before, limits)
@@ -94,7 +96,7 @@ def measure_drift(
     verdict = max((each.verdict for each in measures), default=Verdict.QUIET)
     return {
         "verdict": str(verdict) if measures else "nothing to compare with",
-        "has_training": training is not None,
+        "has_training": bool(training),
         "runs": len(history) or int(is_like),
         "compared": len(measures),
         "told": [each.to_dict() for each in told],
@@ -110,7 +112,7 @@ def write_drift(
     """Write ``drift.json``; what a summary says of it."""
     earlier = None if before is None else Before.read(before, encoder.fingerprint, settings)
     observed = Observed.of_run(encoder, run, work, before)
-    drift = measure_drift(observed, earlier, encoder.portrait, limits)
+    drift = measure_drift(observed, earlier, encoder.portraits, limits)
     write_json(run / DRIFT, drift, indent=None)
     return {name: drift[name] for name in ("verdict", "has_training", "runs", "compared", "told")}
 

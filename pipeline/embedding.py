@@ -48,7 +48,7 @@ class Encoder(Protocol):
     calibration: Calibration
     fingerprint: str
     verifier: Verifier | None
-    portrait: Portrait | None
+    portraits: dict[str, Portrait]
 
     @property
     def schema(self) -> Schema: ...

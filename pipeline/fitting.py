@@ -66,7 +66,7 @@ def fit_encoder(
     data = read_training_set(records, labelled, right=right, seed=config.seed, hold_out=config.hold_out, strict=strict)
     train, valid = data.of("train"), data.of("valid")
     _check_classes("valid", valid, labelled, config)
-    known = data.known
+    known = data.records.take(pa.array(data.known))
     schema = Schema.infer(known, exclude=[records.id_column], kinds=kinds)
     if right is not None:
         schema = of_all(schema, [records, right])
@@ -123,7 +123,10 @@ def fit_encoder(
         },
     }
     encoder = SiameseEncoder(network, config.energy, crossed.margin, calibration, config, metrics, verifier=verifier)
-    encoder.portrait = _portrait(known, schema)
+    encoder.portraits = {"all": _portrait(known, schema)}
+    if data.sides is not None:
+        for name, side in (("left", 0), ("right", 1)):
+            encoder.portraits[name] = _portrait(known.filter(pa.array(data.sides[data.known] == side)), schema)
     if config.lessons:
         ids = data.records[records.id_column].take(pa.array(material.rows))
         encoder.lessons = _lessons(encoder, material, ids, held, scores, None if folds else learned)

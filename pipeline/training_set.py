@@ -58,11 +58,11 @@ class TrainingSet:
         return np.concatenate([self.is_chosen[self._places(split, True)] for split in splits])
 
     @property
-    def known(self) -> pa.Table:
-        """The records, less those that only pairs of the test split name."""
+    def known(self) -> NDArray[np.int64]:
+        """Rows of the records, less those that only pairs of the test split name."""
         named = Pairs.concat([self.of(split) for split in ("train", "valid", BETWEEN)]).rows()
         unseen = np.setdiff1d(self.of("test", clean=False).rows(), named)
-        return self.records.take(pa.array(np.setdiff1d(np.arange(self.records.num_rows), unseen)))
+        return np.setdiff1d(np.arange(self.records.num_rows), unseen)
 
     def _places(self, split: str, clean: bool) -> NDArray[np.bool_]:
         return (self.split == split) & ~(self.conflict & clean)

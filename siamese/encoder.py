@@ -31,15 +31,15 @@ from siamese.settings import TrainingConfig
 from siamese.towers import TOWERS, Tower, build_tower
 from siamese.verifier import Verifier
 
-ENCODER, WEIGHTS, CALIBRATION, METRICS, PORTRAIT, TOWER_FILES, VERIFIER = (
+ENCODER, WEIGHTS, CALIBRATION, METRICS, TOWER_FILES, VERIFIER = (
     "encoder.json",
     "weights.safetensors",
     "calibration.json",
     "metrics.json",
-    "portrait.json",
     "tower",
     "verifier",
 )
+PORTRAITS = {"all": "portrait.json", "left": "portrait-left.json", "right": "portrait-right.json"}
 
 
 @dataclass
@@ -61,7 +61,8 @@ class SiameseEncoder:
         fingerprint: sha256 over the saved files; "" before it is saved.
         verifier: the second look at candidates; None: the distance alone decides.
         lessons: labelled pairs to show beside others; None: it keeps none.
-        portrait: what the records looked like that it was trained on; None: it does not know, as models made before.
+        portraits: what the records looked like that it was trained on: of "all" and, of two tables, "left" and "right"; empty: it
+            does not know, as models made before.
     """
 
     tower: Tower
@@ -73,7 +74,7 @@ class SiameseEncoder:
     fingerprint: str = ""
     verifier: Verifier | None = None
     lessons: Lessons | None = None
-    portrait: Portrait | None = None
+    portraits: dict[str, Portrait] = field(default_factory=dict)
 
     @property
     def schema(self) -> Schema:
@@ -141,9 +142,9 @@ class SiameseEncoder:
                 self.verifier.save(folder / VERIFIER)
             if self.lessons is not None:
                 self.lessons.save(folder)
-            if self.portrait is not None:
-                write_json(folder / PORTRAIT, self.portrait.model_dump(mode="json"))
-            unsigned = frozenset({METRICS, PORTRAIT, *LESSONS})
+            for part, portrait in self.portraits.items():
+                write_json(folder / PORTRAITS[part], portrait.model_dump(mode="json"))
+            unsigned = frozenset({METRICS, *PORTRAITS.values(), *LESSONS})
             manifest = write_manifest(folder, "model", {"settings": description["training"]}, unsigned=unsigned)
         self.fingerprint = manifest["fingerprint"]
 
@@ -179,7 +180,11 @@ class SiameseEncoder:
             energy, margin = Energy(description["energy"]), float(description["margin"])
             verifier = Verifier.load(folder / VERIFIER, tower.schema) if VERIFIER in parts else None
             lessons = Lessons.load(folder) if LESSONS[0] in parts else None
-            portrait = Portrait.model_validate(read_json(folder / PORTRAIT)) if PORTRAIT in parts else None
+            portraits = {
+                part: Portrait.model_validate(read_json(folder / name))
+                for part, name in PORTRAITS.items()
+                if name in parts
+            }
         except (KeyError, TypeError, ValueError, RuntimeError, ValidationError, SafetensorError) as error:
             raise ArtifactError(
                 f"the model '{folder}' does not fit together ({type(error).__name__}: {error}): train it again"
@@ -187,5 +192,5 @@ class SiameseEncoder:
         metrics = read_json(folder / METRICS)
         fingerprint = manifest["fingerprint"]
         return cls(
-            tower.eval(), energy, margin, calibration, training, metrics, fingerprint, verifier, lessons, portrait
+            tower.eval(), energy, margin, calibration, training, metrics, fingerprint, verifier, lessons, portraits
         )

@@ -33,7 +33,9 @@ class WordWeights:
         n_fields = comparison.n_fields
         weights = np.zeros((2, n_fields, 2**HASH_BITS), np.float32)
         if design.shape[1]:  # there are words
-            model = LogisticRegression(C=PENALTY, solver="liblinear", max_iter=200, random_state=0).fit(design, is_match)
+            model = LogisticRegression(C=PENALTY, solver="liblinear", max_iter=200, random_state=0).fit(
+                design, is_match
+            )
             weights[:, :, ids] = model.coef_.reshape(2, n_fields, len(ids))
         return cls(weights[0], weights[1])
 

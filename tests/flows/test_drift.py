@@ -177,7 +177,7 @@ def test_a_model_made_before_says_that_there_is_no_reference(made: Made, tmp_pat
     del manifest["files"]["portrait.json"]
     put_manifest(old, manifest)
     encoder = SiameseEncoder.load(old)
-    assert encoder.portrait is None and encoder.fingerprint == SiameseEncoder.load(made.model).fingerprint
+    assert encoder.portraits == {} and encoder.fingerprint == SiameseEncoder.load(made.model).fingerprint
     with embedded_server():
         from flows.dedupe import dedupe
 

@@ -20,7 +20,7 @@ from siamese.errors import ArtifactError, SettingsError
 from siamese.folders import check_manifest
 from siamese.schema import as_table
 from siamese.settings import TrainingConfig
-from tests.flows.command import Run, assert_refused
+from tests.flows.command import Made, Run, assert_refused
 
 RECORDS = 800
 CONFIG = TrainingConfig(epochs=3)
@@ -288,3 +288,25 @@ def test_the_run_s_certificate_and_the_model_s_reliability_from_the_command_line
     drawn = ElementTree.parse(plot).getroot()
     assert len(drawn.findall("{http://www.w3.org/2000/svg}circle")) == len(bins)
     assert_refused(run(*asked, tmp_path / "gone" / "a.svg"), "cannot write")
+
+
+def test_two_tables_whose_ids_are_the_same_are_learned_from_and_linked(run: Run, made: Made, tmp_path: Path) -> None:
+    records, pairs = pd.read_parquet(made.records), pd.read_parquet(made.pairs)
+    sides = {}
+    for side in ("left", "right"):
+        chosen = records[records["record_id"].isin(pairs[f"{side}_id"])].reset_index(drop=True)
+        number = pd.Series(chosen.index.astype(str), index=chosen["record_id"])
+        pairs[f"{side}_id"] = pairs[f"{side}_id"].map(number)
+        sides[side] = tmp_path / f"{side}.csv"
+        chosen.assign(record_id=number.to_numpy()).to_csv(sides[side], index=False)
+    pairs.to_csv(tmp_path / "pairs.csv", index=False)
+    tables = sides["left"], tmp_path / "pairs.csv", "--right", sides["right"]
+    model, out = tmp_path / "model", tmp_path / "run"
+    assert run("train", *tables, "--out", model, "--epochs", 2, "--json").code == 0
+    evaluated = json.loads(run("evaluate", model, *tables, "--json").out)
+    assert evaluated["f1"] > 0.8
+    assert json.loads(run("score", model, *tables, "--json").out)["pairs"] == len(pairs)
+    linked = json.loads(
+        run("link", model, sides["left"], sides["right"], "--out", out, "--truth", tmp_path / "pairs.csv", "--json").out
+    )
+    assert linked["matches"] > 0 and linked["drift"]["verdict"] == "quiet"

@@ -1,7 +1,7 @@
 """An encoder that needs no training: a record's embedding is spelled out in its own field; and a run's stages in their order."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ class FakeEncoder:
 
     fingerprint = "fake"
     verifier = None
-    portrait = None
+    portraits: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, dim: int = 16, energy: Energy = Energy.EUCLIDEAN, margin: float = 1.25) -> None:
         self.dim, self.energy, self.margin = dim, energy, margin

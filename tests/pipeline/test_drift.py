@@ -65,7 +65,7 @@ class Stream:
         self.all = part(schema, frame, 2 * (first - alone), near(self.random, first))
         self.records = first
         observed = Observed({"all": self.all[0]}, {"all": self.all[1]}, 1.0)
-        drift = measure_drift(observed, None, None, LIMITS)
+        drift = measure_drift(observed, None, {}, LIMITS)
         self.before = Before(Seen.model_validate(drift), True, True)
 
     def night(
@@ -81,7 +81,7 @@ class Stream:
         )
         self.all = whole, self.all[1]
         observed = Observed({"all": whole, "new": new[0]}, {"all": self.all[1], "new": new[1]}, 1.0)
-        drift = measure_drift(observed, self.before, None, LIMITS)
+        drift = measure_drift(observed, self.before, {}, LIMITS)
         if drift["verdict"] != "stop":
             self.before = Before(Seen.model_validate(drift), True, True)
         return drift
@@ -164,7 +164,7 @@ def test_distances_that_move_stop_and_growth_does_not() -> None:
 
     def verdict(distances: np.ndarray, records: int, earlier: Before = before) -> dict:
         now = was.model_copy(update={"records": records, "distances": part(schema, frame, 0, distances)[0].distances})
-        drift = measure_drift(Observed({"all": now}, {"all": words}, 1.0), earlier, None, LIMITS)
+        drift = measure_drift(Observed({"all": now}, {"all": words}, 1.0), earlier, {}, LIMITS)
         return next(each for each in drift["measures"] if each["name"] == "distances")
 
     assert verdict(near(random, 20_000) * 0.5, 4_000)["verdict"] == "stop"
@@ -184,7 +184,7 @@ def test_distances_of_new_records_are_compared_where_they_are_searched_alike(fin
     new, new_words = part(schema, frame, 100, near(random, 20_000) * 0.5)
     before = Before(Seen(parts={"all": was}, reach=1.0, figures={}, history=[]), True, True)
     observed = Observed({"all": was, "new": new}, {"all": words, "new": new_words}, 1.0, finds_alike)
-    drift = measure_drift(observed, before, None, LIMITS)
+    drift = measure_drift(observed, before, {}, LIMITS)
     found = {each["part"]: each["verdict"] for each in drift["measures"] if each["name"] == "distances"}
     assert found == {"all": "quiet", **({"new": "stop"} if compared else {})}
 
@@ -194,13 +194,16 @@ def test_the_training_records_warn_and_stop_only_if_asked(schema: Schema, pool: 
     one, words = part(schema, swapped(pool.iloc[2_000:3_000]), 10, np.zeros(1))
     observed = Observed({"all": one}, {"all": words}, 1.0)
     found = {
-        training: measure_drift(observed, None, reference, DriftLimits(training=training))["verdict"]
+        training: measure_drift(observed, None, {"all": reference}, DriftLimits(training=training))["verdict"]
         for training in ("off", "warn", "stop")
     }
     assert found == {"off": "nothing to compare with", "warn": "warn", "stop": "stop"}
     quiet, words = part(schema, pool.iloc[2_000:3_000], 10, np.zeros(1))
-    assert measure_drift(Observed({"all": quiet}, {"all": words}, 1.0), None, reference, LIMITS)["verdict"] == "quiet"
-    assert measure_drift(observed, None, None, LIMITS)["verdict"] == "nothing to compare with"
+    assert (
+        measure_drift(Observed({"all": quiet}, {"all": words}, 1.0), None, {"all": reference}, LIMITS)["verdict"]
+        == "quiet"
+    )
+    assert measure_drift(observed, None, {}, LIMITS)["verdict"] == "nothing to compare with"
 
 
 def test_an_audit_that_found_less_than_was_expected(schema: Schema, pool: pd.DataFrame) -> None:

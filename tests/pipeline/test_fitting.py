@@ -76,3 +76,17 @@ def test_a_class_that_is_missing_is_named(labels: pd.DataFrame, tmp_path: Path) 
         fit(tmp_path, labels, tower="lstm")  # whose folds' weights have no mean: it learns from train alone
     with pytest.raises(DataError, match=r"the valid part of .* has only pairs of label 1"):
         fit(tmp_path, labels[(labels["label"] == 1) | (labels["split"] == "train")])
+
+
+def test_numbers_alone_are_judged_by_the_verifier_too(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    sizes = random.normal(100, 30, (200, 4)).round(2)
+    again = (sizes + random.normal(0, 0.05, sizes.shape)).round(2)
+    table = pd.DataFrame(np.vstack([sizes, again]), columns=list("abcd"))
+    table.assign(record_id=[str(row) for row in range(len(table))]).to_parquet(tmp_path / "records.parquet")
+    rows = np.arange(200)
+    pairs = [(rows, rows + 200, 1), *((rows, np.roll(rows, by) + 200, 0) for by in (3, 5))]
+    labels = pd.concat([pd.DataFrame({"left_id": a, "right_id": b, "label": label}) for a, b, label in pairs])
+    model = fit(tmp_path, labels.astype({"left_id": str, "right_id": str}))
+    assert model.verifier is not None
+    assert evaluate_encoder(model, *read(tmp_path, labels), "test")["f1"] == 1
