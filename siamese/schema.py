@@ -67,7 +67,7 @@ class Schema(BaseModel):
     def infer(
         cls, records: pa.Table, *, exclude: Iterable[str] = (), kinds: Mapping[str, Kind | str] | None = None
     ) -> Self:
-        """Tell the kind of every column from its values.
+        """Tell the kind of every column from its values; one of the same value in every record is left out where there are others.
 
         Args:
             records: the records, or a sample of them.
@@ -99,6 +99,9 @@ class Schema(BaseModel):
                 fields.append(Field(name=name, kind=Kind(kind)))
             else:
                 ignored[name] = kind
+        if not fields:  # a table of one record over and over: what is the same in all is all that there is to compare
+            fields = [Field(name=name, kind=Kind.TEXT) for name, why in ignored.items() if why == _CONSTANT]
+            ignored = {name: why for name, why in ignored.items() if why != _CONSTANT}
         return cls(fields=tuple(fields), ignored=ignored)
 
     def without(self, names: Mapping[str, str]) -> "Schema":
@@ -199,6 +202,9 @@ _DATE = (
 _MOSTLY = 0.85  # share of a column's values that must look like a kind: real columns have strays
 
 
+_CONSTANT = "the same value in every record"
+
+
 def _kind_of(sample: pa.ChunkedArray) -> str:
     """A kind's name, or the reason why the column is left out."""
     try:
@@ -210,7 +216,7 @@ def _kind_of(sample: pa.ChunkedArray) -> str:
         return "empty"
     distinct = pc.count_distinct(values).as_py()
     if distinct == 1 and len(column) > 1 and len(values) == len(column):
-        return "the same value in every record"
+        return _CONSTANT
 
     def share(pattern: str) -> float:
         return pc.mean(pc.match_substring_regex(values, pattern).cast(pa.float64())).as_py()

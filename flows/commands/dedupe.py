@@ -52,7 +52,7 @@ def dedupe(
     settings = configs.read(config)
     model, (records,) = model_of(inputs, 1, "records")
     where = runner_options(runner, workers, address, out)
-    check_inputs(records, out=out, id_column=id_column)
+    check_inputs(records, out=out, id_column=id_column, model=model)
     result = run_flow(
         "dedupe",
         model,

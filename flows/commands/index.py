@@ -19,5 +19,5 @@ def index(
     """Embed and index a corpus, for queries."""
     from flows import show
 
-    check_inputs(records, out=out, id_column=id_column)
+    check_inputs(records, out=out, id_column=id_column, model=model)
     answer(run_flow("index", model, records, out, kind=kind, id_column=id_column), as_json, show.indexed)

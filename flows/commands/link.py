@@ -48,7 +48,7 @@ def link(
 
     model, (left, right) = model_of(inputs, 2, "left and right")
     where = runner_options(runner, workers, address, out)
-    check_inputs(left, right, out=out, id_column=id_column)
+    check_inputs(left, right, out=out, id_column=id_column, model=model)
     result = run_flow(
         "link",
         model,

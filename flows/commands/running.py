@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from siamese.errors import SettingsError
@@ -27,13 +28,16 @@ def run_flow(name: str, *args: Any, runner: dict[str, Any] | None = None, **kwar
         return result
 
 
-def check_inputs(*records: str, out: str, id_column: str, pairs: str | None = None) -> None:
+def check_inputs(*records: str, out: str, id_column: str, pairs: str | None = None, model: str | None = None) -> None:
     """Refuse what cannot be written or read before a server is started for it, which takes seconds."""
     from pipeline.pairs import LabelledPairs
     from pipeline.records import Records
-    from siamese.folders import check_writable
+    from siamese.folders import check_manifest, check_writable
+    from siamese.remote import is_url
 
     check_writable(out)
+    if model is not None and not is_url(model):
+        check_manifest(Path(model), "model")
     for path in records:
         Records.open(path, id_column)
     if pairs is not None:

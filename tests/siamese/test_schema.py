@@ -62,6 +62,11 @@ def test_empty_and_constant_columns_are_left_out_with_the_reason() -> None:
     assert schema.ignored == {"gone": "empty", "source": "the same value in every record"}
 
 
+def test_constant_columns_take_part_where_there_are_no_others() -> None:
+    schema = Schema.infer(as_table({"title": ["a b", "a b"], "size": [3, 3], "gone": [None, " "]}))
+    assert schema.names == ["title", "size"] and schema.ignored == {"gone": "empty"}
+
+
 def test_kinds_set_by_hand_win_and_ignore_leaves_out() -> None:
     table = as_table({"id": ["1", "2"], "title": ["a b", "c d"], "sku": ["x1", "x2"], "note": ["u v", "w x"]})
     schema = Schema.infer(table, exclude=["id"], kinds={"title": "code", "sku": Kind.NAME, "note": "ignore"})
