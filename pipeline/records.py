@@ -1,5 +1,6 @@
 """Records: a corpus in Parquet, CSV or JSON lines, read in batches."""
 
+import codecs
 import hashlib
 import json
 import logging
@@ -22,10 +23,13 @@ from siamese.text import as_text
 
 BATCH_RECORDS = 65_536
 CSV_BLOCK = 16 * 2**20  # bytes; a record must fit in one
+CSV_HEAD = 2**16  # of it, in which the names of the columns are
+DELIMITERS = ",;\t|"
 SUFFIXES = {
     ".parquet": "parquet",
     ".pq": "parquet",
     ".csv": "csv",
+    ".tsv": "csv",
     ".jsonl": "json",
     ".ndjson": "json",
     ".json": "json",
@@ -335,7 +339,10 @@ def _parquet(stream: BinaryIO, columns: list[str] | None) -> Iterator[pa.Table]:
 
 def _csv(stream: BinaryIO, _: list[str] | None) -> Iterator[pa.Table]:
     """Every column is text: a postcode keeps its leading zero."""
-    head = pyarrow.csv.open_csv(stream, read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK)).schema.names
+    parse = pyarrow.csv.ParseOptions(delimiter=_delimiter(stream.read(CSV_HEAD)), newlines_in_values=True)
+    stream.seek(0)
+    read = pyarrow.csv.ReadOptions(block_size=CSV_BLOCK)
+    head = pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse).schema.names
     stream.seek(0)
     options = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(head, pa.large_string()),
@@ -343,12 +350,7 @@ def _csv(stream: BinaryIO, _: list[str] | None) -> Iterator[pa.Table]:
         strings_can_be_null=True,
         quoted_strings_can_be_null=True,
     )
-    reader = pyarrow.csv.open_csv(
-        stream,
-        read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK),
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=options,
-    )
+    reader = pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=options)
     empty = True
     for batch in reader:
         table = pa.Table.from_batches([batch])
@@ -357,6 +359,14 @@ def _csv(stream: BinaryIO, _: list[str] | None) -> Iterator[pa.Table]:
             yield table.slice(start, BATCH_RECORDS)
     if empty:  # a header and no rows: the columns are known all the same
         yield reader.schema.empty_table()
+
+
+def _delimiter(head: bytes) -> str:
+    """What parts the columns of a CSV file: of a comma, a semicolon, a tab and a bar the one that its first line has most of."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("it is text in UTF-16: save it as UTF-8")
+    names = re.sub(rb'"[^"]*"', b"", head).lstrip().split(b"\n", 1)[0].split(b"\r", 1)[0]
+    return max(DELIMITERS, key=lambda each: names.count(each.encode()))  # of equals the first
 
 
 def _json(stream: BinaryIO, _: list[str] | None) -> Iterator[pa.Table]:

@@ -1,0 +1,44 @@
+"""Records in text files as people have them."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.pairs import read_id_pairs
+from pipeline.records import Records
+from siamese.errors import DataError
+
+TABLE = pd.DataFrame(
+    {"record_id": ["1", "2"], "name; or, title": ["a,b;c\td|e", 'says "x"\nand y'], "price": ["1,50", None]}
+)
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "suffix"), [(",", "csv"), (";", "csv"), ("\t", "csv"), ("|", "csv"), ("\t", "tsv")]
+)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_columns_are_parted_by_what_the_header_has_most_of(
+    delimiter: str, suffix: str, line_end: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"records.{suffix}"
+    TABLE.to_csv(path, sep=delimiter, index=False, lineterminator=line_end, encoding="utf-8-sig")
+    records = Records.open(str(path))
+    [batch] = records.batches()
+    assert batch.to_pylist() == TABLE.astype(object).where(TABLE.notna(), None).to_dict("records")
+    pairs = tmp_path / f"pairs.{suffix}"
+    pairs.write_text(delimiter.join(("left_id", "right_id")) + line_end + delimiter.join("12"))
+    assert read_id_pairs(str(pairs)).to_pydict() == {"left_id": ["1"], "right_id": ["2"]}
+
+
+def test_one_column_needs_nothing_to_part_it(tmp_path: Path) -> None:
+    (tmp_path / "ids.csv").write_text("record_id\n1\n2\n")
+    assert Records.open(str(tmp_path / "ids.csv")).ids().to_pylist() == ["1", "2"]
+
+
+def test_another_encoding_is_named(tmp_path: Path) -> None:
+    TABLE.to_csv(tmp_path / "records.csv", index=False, encoding="utf-16")
+    with pytest.raises(
+        DataError, match=r"records\.csv' is not a whole CSV file: it is text in UTF-16: save it as UTF-8"
+    ):
+        Records.open(str(tmp_path / "records.csv"))
