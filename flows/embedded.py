@@ -172,15 +172,14 @@ class ApiServer:
             serving = asyncio.create_task(self._uvicorn.serve())
             if not get_current_settings().server.services.task_run_recorder.enabled:
                 self._recorder = Recorder()
-                recording = asyncio.create_task(self._recorder.run())
+                self._recorder.start()
             while not self._uvicorn.started:
                 await asyncio.sleep(0.001)
         port = self._uvicorn.servers[0].sockets[0].getsockname()[1]
         self._started.set_result(f"http://127.0.0.1:{port}/api")
         await serving
         if self._recorder is not None:
-            recording.cancel()
-            await self._recorder.write()
+            await self._recorder.stop()
         await lifespan.__aexit__(None, None, None)
 
     async def _flush(self) -> None:

@@ -22,10 +22,14 @@ class Recorder:
         self._events: list[ReceivedEvent] = []
         self._turn = asyncio.Lock()
 
-    async def run(self) -> None:
-        """Take events and write them now and then, until it is cancelled."""
-        consumer = create_consumer("events", group="task-run-recorder", name="embedded")
-        await asyncio.gather(consumer.run(self._take), self._write_on())
+    def start(self) -> None:
+        """From now on take events, and write them now and then."""
+        self._running = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Take no more, and write what was taken."""
+        self._running.cancel()
+        await self.write()
 
     async def write(self) -> None:
         """Write all that was taken; what cannot be written is given up, and said."""
@@ -38,6 +42,10 @@ class Recorder:
                     failure = error
             log = logging.getLogger(__name__)
             log.warning("Prefect's history of this run lacks %d events: %s", len(events), failure)
+
+    async def _run(self) -> None:
+        consumer = create_consumer("events", group="task-run-recorder", name="embedded")
+        await asyncio.gather(consumer.run(self._take), self._write_on())
 
     async def _take(self, message: Message) -> None:
         event = ReceivedEvent.model_validate_json(message.data)
