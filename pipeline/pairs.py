@@ -206,7 +206,7 @@ def label_of(value: object) -> float:
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return float({"true": 1, "yes": 1, "false": 0, "no": 0}.get(str(value).strip().lower(), "nan"))
+        return float({"true": 1, "false": 0}.get(str(value).strip().lower(), "nan"))
     return number if number in (0, 1) else float("nan")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.pairs import LabelledPairs, read_id_pairs
+from pipeline.pairs import read_id_pairs
 from pipeline.records import Records
 from siamese.errors import DataError
 
@@ -42,10 +42,3 @@ def test_another_encoding_is_named(tmp_path: Path) -> None:
         DataError, match=r"records\.csv' is not a whole CSV file: it is text in UTF-16: save it as UTF-8"
     ):
         Records.open(str(tmp_path / "records.csv"))
-
-
-@pytest.mark.parametrize("same, other", [("1", "0"), ("True", "FALSE"), ("yes", "No"), ("1.0", "0.0")])
-def test_labels_are_read_as_people_write_them(same: str, other: str, tmp_path: Path) -> None:
-    path = tmp_path / "pairs.csv"
-    path.write_text(f"left_id;right_id;label\na;b;{same}\na;c;{other}\n")
-    assert LabelledPairs.read(str(path)).frame["label"].tolist() == [1, 0]
