@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -55,19 +56,21 @@ def explain_ids(
         lessons=lessons,
     )
 
-    def look_up(one: str, side: int) -> Texts | None:
-        for places, texts in found if side == 0 else found[::-1]:
-            if one in places:
-                return _row(texts, places[one])
-        return None
-
-    return with_lessons(explained.named(left_id, right_id), look_up)
+    return with_lessons(explained.named(left_id, right_id), *(partial(_row, *each) for each in found))
 
 
-def with_lessons(explained: Explanation, look_up: Callable[[str, int], Texts | None]) -> Explanation:
-    """The same, with what the records of its labelled pairs say, where ``look_up`` finds them by id and side, 0 or 1."""
+def with_lessons(explained: Explanation, *look_ups: Callable[[str], Texts | None]) -> Explanation:
+    """The same, with what the records of its labelled pairs say.
+
+    Args:
+        look_ups: find a record by its id in each corpus, the left one first: on either side its own is asked before the other.
+    """
+
+    def said(one: str, order: Iterable[Callable[[str], Texts | None]]) -> Texts | None:
+        return next((texts for look_up in order if (texts := look_up(one)) is not None), None)
+
     lessons = [
-        replace(lesson, left=look_up(lesson.left_id, 0), right=look_up(lesson.right_id, 1))
+        replace(lesson, left=said(lesson.left_id, look_ups), right=said(lesson.right_id, reversed(look_ups)))
         for lesson in explained.lessons
     ]
     return replace(explained, lessons=tuple(lessons))
@@ -113,6 +116,8 @@ def _of_id(found: tuple[dict[str, int], pa.Table], source: Records, one: str) ->
     return texts.slice(places[one], 1)
 
 
-def _row(texts: pa.Table, place: int) -> Texts:
-    values: Texts = texts.slice(place, 1).to_pylist()[0]
+def _row(places: dict[str, int], texts: pa.Table, one: str) -> Texts | None:
+    if one not in places:
+        return None
+    values: Texts = texts.slice(places[one], 1).to_pylist()[0]
     return values

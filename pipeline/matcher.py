@@ -297,7 +297,7 @@ class Matcher:
         )
         found = replace(found, left_id=_id_or_none(left), right_id=_id_or_none(right))
 
-        def look_up(record_id: str, _side: int) -> dict[str, str | None] | None:
+        def look_up(record_id: str) -> dict[str, str | None] | None:
             texts = _of_id(live, record_id)
             return None if texts is None else texts.to_pylist()[0]
 

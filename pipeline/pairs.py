@@ -1,7 +1,7 @@
 """Pairs: labelled pairs of record ids, read, checked, and split so that no entity is on two sides."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
-from pipeline.records import as_ids, read_table
+from pipeline.records import Records, as_ids, read_table, stacked
 from siamese.components import components
 from siamese.errors import DataError
 from siamese.pairs import Pairs
@@ -144,6 +144,36 @@ def rows_of(
                 f"first '{frame[name].iloc[first]}' in row {first + 1}: give the records that the pairs were made from"
             )
     return found["left_id"].astype(np.int64), found["right_id"].astype(np.int64)
+
+
+def read_named(
+    frame: pd.DataFrame,
+    path: str,
+    records: Records,
+    right: Records | None,
+    read: Callable[[Records, Iterable[str]], pa.Table],
+) -> tuple[pa.Table, NDArray[np.int64], NDArray[np.int64], int]:
+    """The records that pairs name, of one table or of two end to end.
+
+    Args:
+        right: the table of the right_ids; that of the left_ids when None.
+        read: gives the records of some ids that a table has.
+
+    Returns:
+        The records; (m,) rows of the left and of the right ones; how many are of the first table.
+
+    Raises:
+        DataError: a pair names a record that is not there.
+    """
+    ids = [frame["left_id"], frame["right_id"]]
+    sources = [(records, pd.concat(ids))] if right is None else [(records, ids[0]), (right, ids[1])]
+    tables = [read(source, pd.unique(named)) for source, named in sources]
+    indices = [
+        pd.Index(table[source.id_column].to_pandas()) for table, (source, _) in zip(tables, sources, strict=True)
+    ]
+    one, other = rows_of(frame, path, *indices)
+    first = tables[0].num_rows
+    return stacked(tables), one, other if right is None else other + first, first
 
 
 def contradicted(pairs: Pairs) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.partitions import places
-from pipeline.records import Records, check_ids
+from pipeline.records import Records, check_ids, stacked
 from pipeline.tables import check_table
 from siamese.errors import DataError, OutputError, reason
 from siamese.publishing import staged_file
@@ -115,6 +115,6 @@ def _table(records: Records | None, id_column: str, columns: list[str] | None = 
     tables = [] if records is None else [batch for batch in records.batches(columns) if batch.num_rows]
     if records is None or not tables:
         return pa.table({id_column: pa.array([], pa.large_string())})
-    table = pa.concat_tables(tables, promote_options="permissive")
+    table = stacked(tables)
     check_ids(table[id_column].combine_chunks(), records)
     return table

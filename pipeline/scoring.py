@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from pipeline.decision import Decision, Judgement, Threshold
 from pipeline.judging import Judge
-from pipeline.pairs import read_id_pairs, rows_of
-from pipeline.records import Records, stacked
+from pipeline.pairs import read_id_pairs, read_named
+from pipeline.records import Records
 from siamese.encoder import SiameseEncoder
 from siamese.pairs import Pairs
 
@@ -70,14 +70,7 @@ def score_pairs(
     """
     table = read_id_pairs(path)
     named = table.select(["left_id", "right_id"]).to_pandas()
-    ids = [named["left_id"], named["right_id"]]
-    if right is None:
-        chosen = records.take(pd.unique(pd.concat(ids)))
-        one, other = rows_of(named, path, pd.Index(chosen[records.id_column].to_pandas()))
-    else:
-        tables = [source.take(pd.unique(each)) for source, each in zip((records, right), ids, strict=True)]
-        one, other = rows_of(named, path, *(pd.Index(each[records.id_column].to_pandas()) for each in tables))
-        chosen, other = stacked(tables), other + tables[0].num_rows
+    chosen, one, other, _ = read_named(named, path, records, right, Records.take)
     pairs = Pairs(one, other, np.zeros(len(one), np.int8))
     scores = score_rows(encoder, *threshold.settle(encoder), chosen, pairs).frame()
     table = table.drop_columns([name for name in SCORES if name in table.column_names])

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.index import index_neighbours
-from pipeline.pairs import LabelledPairs, contradicted, entities_of, split_by_entity
+from pipeline.pairs import LabelledPairs, contradicted, entities_of, read_named, split_by_entity
 from pipeline.records import Records, check_ids, stacked
 from siamese.errors import DataError
 from siamese.pairs import Pairs
@@ -87,16 +87,9 @@ def read_training_set(
     Raises:
         DataError: ids repeat, a pair names an unknown record, or (strict) a pair is labelled both ways.
     """
-    named = [labelled.frame["left_id"], labelled.frame["right_id"]]
-    sides = None
-    if right is None:
-        table = _read(records, pd.concat(named))
-        pairs = labelled.rows(pd.Index(table[records.id_column].to_pandas()))
-    else:
-        tables = [_read(source, ids) for source, ids in zip((records, right), named, strict=True)]
-        pairs = labelled.rows(*(pd.Index(each[records.id_column].to_pandas()) for each in tables))
-        sides = np.repeat(np.array([0, 1], np.int8), [each.num_rows for each in tables])
-        table = stacked(tables)
+    table, one, other, first = read_named(labelled.frame, labelled.path, records, right, _read)
+    pairs = Pairs(one, other, labelled.frame["label"].to_numpy())
+    sides = None if right is None else (np.arange(table.num_rows) >= first).astype(np.int8)
     conflict = contradicted(pairs)
     if conflict.any():
         sentence = f"{int(conflict.sum())} rows of '{labelled.path}' label the same pair both ways"
@@ -110,8 +103,9 @@ def read_training_set(
         part = split_by_entity(pairs, table.num_rows, seed)
         if not hold_out:
             part = np.where(part == "test", "train", part)
-        one, other = part[pairs.left], part[pairs.right]
-        split = np.where(one == other, one, np.where((one != "test") & (other != "test"), BETWEEN, ""))
+        left_part, right_part = part[pairs.left], part[pairs.right]
+        between = np.where((left_part != "test") & (right_part != "test"), BETWEEN, "")
+        split = np.where(left_part == right_part, left_part, between)
         cut = int((split == "").sum())
         if cut:
             log.warning("%d of %d pairs tie a record of the test part to another and are left out", cut, len(pairs))
@@ -119,9 +113,9 @@ def read_training_set(
     return TrainingSet(table, pairs, split, part, conflict, is_chosen, sides)
 
 
-def _read(records: Records, named: pd.Series) -> pa.Table:
+def _read(records: Records, named: Iterable[str]) -> pa.Table:
     """The records of these ids that are there, and a sample of the others."""
-    names = pa.array(pd.unique(named), pa.large_string())
+    names = pa.array(named, pa.large_string())
     kept, ids, others = [], [], 0
     for batch in records.batches():
         id_column = batch[records.id_column]

@@ -200,8 +200,6 @@ _DATE = (
     r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+\d{1,2},?\s+\d{4})\s*$"
 )
 _MOSTLY = 0.85  # share of a column's values that must look like a kind: real columns have strays
-
-
 _CONSTANT = "the same value in every record"
 
 

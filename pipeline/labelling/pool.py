@@ -20,7 +20,7 @@ from pipeline.cells import Cells
 from pipeline.cold_start import embed_corpus
 from pipeline.embedding import Corpus, measure
 from pipeline.pairs import rows_of
-from pipeline.records import Records
+from pipeline.records import Records, stacked
 from pipeline.rowpairs import RowPairs
 from pipeline.search import Queries, Scope, search
 from siamese.encoder import SiameseEncoder
@@ -150,7 +150,7 @@ class Shown:
         for source, ids in zip(sources, sides, strict=True):
             wanted = pa.array(np.unique(ids.astype(str)), pa.large_string())
             parts = [batch.filter(pc.is_in(batch[source.id_column], value_set=wanted)) for batch in source.batches()]
-            table = pa.concat_tables(parts, promote_options="permissive")
+            table = stacked(parts)
             places = {name: place for place, name in enumerate(table[source.id_column].to_pylist())}
             texts = {
                 name: as_text(table[name]) for name in table.column_names if name != source.id_column

@@ -45,13 +45,9 @@ def explain_examples(
         imposite_weight=summary["prior"]["imposite_weight"] if summary["prior"] else 1.0,
         lessons=LESSONS,
     )
-
-    def look_up(record_id: str, side: int) -> Fields | None:
-        own, other = (left, right) if side == 0 else (right, left)
-        return own.get(record_id) or other.get(record_id)
-
     found = {
-        id(known[pair]): with_lessons(each, look_up).to_dict() for pair, each in zip(pairs, explained, strict=True)
+        id(known[pair]): with_lessons(each, left.get, right.get).to_dict()
+        for pair, each in zip(pairs, explained, strict=True)
     }
     return [replace(example, explanation=found.get(id(example))) for example in examples]
 
