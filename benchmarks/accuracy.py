@@ -78,7 +78,7 @@ def measure(name: str, tower: str, seeds: int, baselines: bool) -> dict[str, Any
         encoder = fit_encoder(records, labelled, tower=tower, tower_settings=settings, config=TrainingConfig(seed=seed))
         note("seconds", time.perf_counter() - started)
         for key, with_verifier in (("distance", False), ("verifier", True)):
-            judged = judge_pairs(encoder, Threshold(verifier=with_verifier), data.records, test)
+            judged = judge_pairs(encoder, Threshold(verifier=with_verifier), data, test)[-1]
             flagged = judged.is_match
             note(key, f1(flagged, test.is_match))
             # As it comes, before calibration: the cosine, or the verifier's own log-odds.

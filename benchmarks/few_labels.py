@@ -46,9 +46,7 @@ def measure(name: str, n: int, seed: int) -> tuple[float, float]:
     test = data.of("test", clean=False)
     scores = []
     for verifier in (False, True):
-        scores.append(
-            f1(judge_pairs(encoder, Threshold(verifier=verifier), data.records, test).is_match, test.is_match)
-        )
+        scores.append(f1(judge_pairs(encoder, Threshold(verifier=verifier), data, test)[-1].is_match, test.is_match))
     return scores[0], scores[1]
 
 

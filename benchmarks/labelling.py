@@ -151,7 +151,7 @@ class Set:
             records = Records.open(str(DATA / self.name / "records.parquet"))
             data = read_training_set(records, LabelledPairs.read(str(DATA / self.name / "pairs.parquet")), seed=0)
             test = data.of("test", clean=False)
-            return f1(judge_pairs(model, Threshold(), data.records, test).is_match, test.is_match)
+            return f1(judge_pairs(model, Threshold(), data, test)[-1].is_match, test.is_match)
         from flows.dedupe import dedupe
         from flows.link import link
 

@@ -100,7 +100,7 @@ class Job:
 
     def _run(self, model: str, sources: list[Records]) -> dict[str, Any]:
         encoder = stages.load_encoder(model)
-        self.threshold.judge(encoder)  # one that cannot be had is refused before any work
+        self.threshold.judge(encoder, of_two=self.kind == "link")  # one that cannot be had is refused before any work
         if self.golden is not None:
             check_rules(sources[0], self.golden)
         left, right = sources[0], sources[1] if len(sources) > 1 else None
@@ -177,7 +177,7 @@ class Job:
     def _summary(self, model: str, done: proposals.Facts, evaluation: dict[str, Any] | None) -> dict[str, Any]:
         """The run in figures, from what its stages said."""
         encoder = stages.load_encoder(model)
-        calibration = self.threshold.judge(encoder).calibration
+        calibration = self.threshold.judge(encoder, of_two=self.kind == "link").calibration
         embedded = [done[name] for name in ("embed", "embed right") if name in done]
         counts = [each["records"] for each in embedded]
         return {

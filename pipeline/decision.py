@@ -86,14 +86,18 @@ class Threshold:
                 check_share(name, share)
         check_share("confidence", self.confidence)
 
-    def judge(self, encoder: Encoder) -> Judge:
+    def judge(self, encoder: Encoder, *, of_two: bool = False) -> Judge:
         """What scores the candidates, and how far apart they may be.
+
+        Args:
+            of_two: between two tables, where a pair's rivals count if the model learned what they say.
 
         Raises:
             SettingsError: the threshold cannot be had, whatever the corpus.
         """
         verifier = encoder.verifier if self.verifier and self.max_distance is None else None
-        calibration = encoder.calibration if verifier is None else verifier.calibration
+        rivalry = verifier.rivalry if verifier is not None and of_two else None
+        calibration = (rivalry or verifier or encoder).calibration
         limit = self.decide(calibration).limit
         if verifier is None:
             best = 0.0 if self.max_distance is not None else calibration.max_distance
@@ -101,11 +105,11 @@ class Threshold:
             return Judge(calibration, radius, radius, 0, radius, None)
         radius = min(encoder.calibration.max_distance * (1 + NEAR_MISS_BAND), verifier.candidate_distance)
         cut = max(limit, calibration.log_odds.reaching(float(logit(NEAR_MISS_PROBABILITY))))
-        return Judge(calibration, radius, verifier.candidate_distance, verifier.neighbours, cut, verifier)
+        return Judge(calibration, radius, verifier.candidate_distance, verifier.neighbours, cut, verifier, rivalry)
 
-    def settle(self, encoder: Encoder) -> tuple[Judge, "Decision"]:
+    def settle(self, encoder: Encoder, *, of_two: bool = False) -> tuple[Judge, "Decision"]:
         """Judge and decision where no corpus tells its share of matches. Raises as :meth:`decide`."""
-        judge = self.judge(encoder)
+        judge = self.judge(encoder, of_two=of_two)
         return judge, self.decide(judge.calibration)
 
     def decide(

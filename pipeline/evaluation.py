@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.decision import Judgement, Threshold
+from pipeline.company import Tables
+from pipeline.decision import Decision, Judgement, Threshold
 from pipeline.embedding import Corpus, Encoder, measure
 from pipeline.judging import Judge
 from pipeline.matching import PAIRS
 from pipeline.pairs import SPLITS, LabelledPairs, entities_of
 from pipeline.records import Records
+from pipeline.rowpairs import RowPairs
 from pipeline.scoring import score_rows
-from pipeline.training_set import read_training_set
+from pipeline.training_set import TrainingSet, read_training_set
 from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError, SettingsError
 from siamese.evidence import independent_number
@@ -55,8 +56,7 @@ def evaluate_encoder(
         raise DataError(
             f"'{labelled.path}' has no pairs in split '{split}': name another with --split, or label pairs for it"
         )
-    judge, decision = Threshold(verifier=verifier).settle(encoder)
-    judgement = score_rows(encoder, judge, decision, data.records, pairs).judgement
+    judge, decision, judgement = judge_pairs(encoder, Threshold(verifier=verifier), data, pairs)
     flagged = judgement.is_match
     right_ones = int((flagged & (pairs.is_match == 1)).sum())
     precision = right_ones / max(int(flagged.sum()), 1)
@@ -76,9 +76,22 @@ def evaluate_encoder(
     }
 
 
-def judge_pairs(encoder: SiameseEncoder, threshold: Threshold, records: pa.Table, pairs: Pairs) -> Judgement:
-    """What a model makes of pairs of rows of some records; no other record is read."""
-    return score_rows(encoder, *threshold.settle(encoder), records, pairs).judgement
+def judge_pairs(
+    encoder: SiameseEncoder, threshold: Threshold, data: TrainingSet, pairs: Pairs
+) -> tuple[Judge, Decision, Judgement]:
+    """What a model makes of pairs of rows of a training set, and how it came to it.
+
+    Pairs of two tables are judged among their rivals there, as a link judges them, if the model learned what rivals say; of other pairs no
+    other record is read.
+    """
+    rows, tables = pairs.rows(), None
+    if threshold.judge(encoder, of_two=True).rivalry is not None:
+        tables = Tables.of(data, pairs, np.arange(data.records.num_rows), rows, encoder.tower)
+    judge, decision = threshold.settle(encoder, of_two=tables is not None)
+    judgement = score_rows(encoder, judge, decision, data.records, pairs).judgement
+    if tables is not None:
+        judgement = decision.judge(tables.among(encoder, judge, pairs.renumber(rows), judgement.score))
+    return judge, decision, judgement
 
 
 @dataclass(frozen=True)
@@ -155,13 +168,20 @@ def evaluate_run(
 
 
 def where_lost(
-    missed: Missed, encoder: Encoder, judge: Judge, limit: float, left: Corpus, right: Corpus | None
+    missed: Missed,
+    encoder: Encoder,
+    judge: Judge,
+    limit: float,
+    left: Corpus,
+    right: Corpus | None,
+    met: tuple[RowPairs, NDArray[np.float64]],
 ) -> dict[str, Any]:
     """Why true pairs were missed: each cause with its share of all true pairs and an interval (Clopper and Pearson, 95%).
 
     Args:
         judge: of the run, with its ``limit``.
         left, right: the corpora that the run compared.
+        met: all n pairs that it looked at, and their (n,) scores by themselves.
     """
     side, shift = right or left, 0 if right is None else len(left.ids)
     left_rows, right_rows = left.rows[missed.pairs.left], side.rows[missed.pairs.right - shift]
@@ -173,6 +193,7 @@ def where_lost(
     score = np.full(len(left_rows), np.inf)
     near = np.flatnonzero(apart <= judge.candidate_distance)
     score[near] = judge.score_rows(apart[near], left.contents, left_rows[near], side.contents, right_rows[near])
+    score = judge.among(score, (left_rows, right_rows), met[0].ends, met[1])
     far, refused = apart > judge.candidate_distance, score > limit
     causes = {
         "beyond_the_search": far,

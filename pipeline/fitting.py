@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.company import Tables
 from pipeline.contents import content_keys
 from pipeline.heldout import HeldOut
 from pipeline.material import Material
@@ -16,6 +17,7 @@ from pipeline.pairs import LabelledPairs, entities_of
 from pipeline.records import Records, of_all
 from pipeline.training_set import BETWEEN, read_training_set, side_marks
 from siamese.calibration import LEAST_PAIRS, Calibration
+from siamese.company import Company
 from siamese.comparison import Comparison
 from siamese.crossfit import CrossFitted, Folds, cross_fit, deal_folds
 from siamese.encoder import SiameseEncoder
@@ -76,6 +78,8 @@ def fit_encoder(
     _check_classes("train", train + valid if network.averages else train, labelled, config)
     network.fit_corpus(network.featurise(known))
     material = Material.of(data, schema, network, config)
+    named = train + valid + data.of(BETWEEN)
+    tables = None if config.verifier == "none" else Tables.of(data, named, data.known, material.rows, network)
 
     embeddings = network.embed(material.features)
     choosing = material.valid_and_near(embeddings)
@@ -85,8 +89,9 @@ def fit_encoder(
     if folds is None:
         learned, entities = material.train, material.entities
         _check_classes("train", learned, labelled, config)
-    crossed = _train(network, material.features, learned, choosing, folds, config, entities, on_epoch)
-    held = HeldOut.of(crossed, material, network, has_valid=learned is not material.train)
+    company = None if tables is None else tables.company
+    crossed = _train(network, material.features, learned, choosing, folds, config, entities, company, on_epoch)
+    held = HeldOut.of(crossed, material, network, company, has_valid=learned is not material.train)
 
     evidence, are_chosen = held.evidence(data.is_chosen_of("train", "valid", BETWEEN), config.seed)
     some = held.pairs.take(evidence)
@@ -102,7 +107,7 @@ def fit_encoder(
     precision = {"untrained": untrained, "distance": held.average_precision(held.margin_distances)}
     verifier, scores = None, held.margin_distances
     if config.verifier != "none" and folds is not None:
-        verifier, scores = _fit_verifier(held, material, known, evidence, are_chosen)
+        verifier, scores = _fit_verifier(held, material, known, evidence, are_chosen, tables, crossed.margin)
         precision["verifier"] = held.average_precision(scores)
     metrics = {
         "pairs": {
@@ -139,10 +144,15 @@ def _fit_verifier(
     known: pa.Table,
     evidence: NDArray[np.int64],
     are_chosen: bool,
+    tables: Tables | None,
+    margin: float,
 ) -> tuple[Verifier, NDArray[np.float64]]:
     """The verifier, and the out-of-fold score of each held-out pair."""
     schema = material.schema
     idf = document_frequency(known, schema)
+    contest = None
+    if tables is not None and held.rivals is not None:
+        contest = tables.contest(held.pairs, held.rivals, margin, schema, idf)
     comparison = Comparison(Profiles.of(material.texts, schema, idf), held.pairs.left, held.pairs.right)
     return Verifier.fit(
         schema,
@@ -154,6 +164,7 @@ def _fit_verifier(
         evidence,
         material.config.seed,
         are_chosen=are_chosen,
+        contest=contest,
     )
 
 
@@ -192,10 +203,13 @@ def _train(
     folds: Folds | None,
     config: TrainingConfig,
     entities: Entities | None,
+    company: Company | None,
     on_epoch: Callable[[Epoch, float], None] | None,
 ) -> CrossFitted:
     if folds is not None:
-        return cross_fit(network, features, train, choosing, folds, config, entities=entities, on_epoch=on_epoch)
+        return cross_fit(
+            network, features, train, choosing, folds, config, entities=entities, company=company, on_epoch=on_epoch
+        )
     told = (lambda epoch, epochs: on_epoch(epoch, epoch.epoch / epochs)) if on_epoch else None
     trained = train_tower(network, features, train, choosing, config, entities=entities, on_epoch=told)
     return CrossFitted.without_folds(trained)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.material import Material
 from siamese.calibration import pool_evidence
+from siamese.company import Company, Rivals
 from siamese.crossfit import CrossFitted
 from siamese.measures import average_precision
 from siamese.pairs import Pairs
@@ -25,6 +26,7 @@ class HeldOut:
         folds: (m,) int64 fold that was held out; -1 for what was held out of all of them.
         margin_distances: (m,) float64.
         like_valid: (m,) bool: drawn as the valid pairs were.
+        rivals: what their records may be matched with instead; None where there are not two tables.
     """
 
     pairs: Pairs
@@ -32,13 +34,17 @@ class HeldOut:
     folds: NDArray[np.int64]
     margin_distances: NDArray[np.float64]
     like_valid: NDArray[np.bool_]
+    rivals: Rivals | None
 
     @classmethod
-    def of(cls, crossed: CrossFitted, material: Material, tower: Tower, *, has_valid: bool) -> Self:
+    def of(
+        cls, crossed: CrossFitted, material: Material, tower: Tower, company: Company | None, *, has_valid: bool
+    ) -> Self:
         """``has_valid``: the valid pairs were learned from, and are in a fold; else they are held out of the tower itself."""
         train, valid = material.train, material.valid
         pairs, places, folds, distances = crossed.pairs, crossed.places, crossed.folds, crossed.distances
         mined = material.entities is not None
+        rivals = crossed.rivals
         like_valid = (places >= len(train)) | mined | (material.one_draw and material.pools)
         if not has_valid:
             embeddings = tower.embed(material.features)
@@ -49,7 +55,9 @@ class HeldOut:
             like_valid = np.append(like_valid, np.ones(len(others), bool))
             labelled = np.arange(len(train), len(train) + len(valid))
             places = np.concatenate([places, labelled, np.full(len(others) - len(valid), -1)])
-        return cls(pairs, places, folds, distances.astype(np.float64) / crossed.margin, like_valid)
+            if company is not None and rivals is not None:
+                rivals = Rivals.concat([rivals, company.rivals(tower, others.rows(), -1, material.config.energy)])
+        return cls(pairs, places, folds, distances.astype(np.float64) / crossed.margin, like_valid, rivals)
 
     def average_precision(self, scores: NDArray[np.float64]) -> float:
         """Of scores, the less the more alike, on what is like the valid pairs."""

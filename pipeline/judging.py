@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pipeline.contents import Contents
 from siamese.calibration import Calibration
 from siamese.glance import Glance, seen_of
+from siamese.rivals import Ends, Rivalry, pressures
 from siamese.verifier import Verifier
 
 
@@ -23,6 +24,7 @@ class Judge:
         neighbours: how many of each record's nearest that is.
         cut: the greatest score that is worth keeping.
         verifier: what scores the candidates; None: their margin_distance is the score.
+        rivalry: what the rivals of a candidate say, between two tables; None: it is judged by itself.
         glance: what lets pairs go by without a look by the verifier, in a run (:mod:`pipeline.glancing`); None: nothing does.
     """
 
@@ -32,11 +34,25 @@ class Judge:
     neighbours: int
     cut: float
     verifier: Verifier | None
+    rivalry: Rivalry | None = None
     glance: Glance | None = None
 
     @property
     def decided_by(self) -> str:
         return "distance" if self.verifier is None else "verifier"
+
+    def among(
+        self, scores: NDArray[np.float64], asked: Ends, rivals: Ends, doubts: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """(m,) scores of pairs among their rivals, where these count.
+
+        Args:
+            scores: (m,) of the pairs by themselves.
+            asked: (m,) each: numbers of their left and right contents.
+            rivals: (n,) each: of all that may be matched instead, which the pairs may be among.
+            doubts: (n,) of those by themselves.
+        """
+        return scores if self.rivalry is None else self.rivalry.doubts(scores, pressures(asked, rivals, doubts))
 
     def score(
         self, margin_distances: NDArray[np.float64], texts: pa.Table, left: NDArray[np.int64], right: NDArray[np.int64]

@@ -104,7 +104,8 @@ def spell_block(encoder: Encoder, work: Path, number: int) -> dict[str, Any]:
 
 def share_block(encoder: Encoder, work: Path, threshold: Threshold, number: int) -> dict[str, Any]:
     """The pairs of one band's buckets that are not too far apart."""
-    sides, judge = Sides(encoder, work), threshold.judge(encoder)
+    sides = Sides(encoder, work)
+    judge = threshold.judge(encoder, of_two=not sides.asks_itself)
     asking = len(sides.asking.embeddings)
     names = [LEFT] if sides.asks_itself else [LEFT, RIGHT] if sides.asking is sides.left else [RIGHT, LEFT]
     spelled = np.concatenate([Spelled.open(work / name / SPELLED).band(number) for name in names])
@@ -129,7 +130,8 @@ def plan(encoder: Encoder, work: Path, threshold: Threshold, *, exact: bool = Fa
 
     What was asked for by distance, or as a recall, is searched as far as it says; else not farther than it is worth.
     """
-    sides, scope = Sides(encoder, work), _asked(threshold.judge(encoder), encoder.margin)
+    sides = Sides(encoder, work)
+    scope = _asked(threshold.judge(encoder, of_two=not sides.asks_itself), encoder.margin)
     searched, asking = sides.searched.embeddings, sides.asking.embeddings
     rows = sampled_rows(asking, SAMPLE)
     found = search_exactly(searched, asking, rows, encoder.energy, scope)
@@ -207,7 +209,7 @@ def _shared(work: Path, pairs: RowPairs, sides: Sides) -> NDArray[np.bool_]:
 
 def planned_judge(encoder: Encoder, threshold: Threshold, work: Path) -> Judge:
     """What scores the candidates, as far as the plan searches, and what a glance lets through."""
-    facts, judge = read_json(work / PLAN), threshold.judge(encoder)
+    facts, judge = read_json(work / PLAN), threshold.judge(encoder, of_two=(work / RIGHT).is_dir())
     if judge.verifier is None:
         return replace(judge, radius=facts["radius"], candidate_distance=facts["radius"], cut=facts["radius"])
     settled = read_json(work / GLANCE) if (work / GLANCE).is_file() else None
@@ -286,7 +288,8 @@ def glance(encoder: Encoder, work: Path, threshold: Threshold) -> dict[str, Any]
             rows = _rows_of(encoder, sides, pairs.take(places))
             return seen_of(verifier, *texts_of(*rows[1:]), rows[0])
 
-        limit = threshold.decide(judge.calibration).limit  # matches are rarer here than among the evidence, or as rare
+        # Matches are rarer here than among the evidence, or as rare; and what is flagged among rivals is no more doubtful by itself.
+        limit = threshold.decide(judge.calibration).limit
         drawn = Drawn.of(len(pairs), look, limit)
         settled = drawn.settle(see)
     order = np.argsort(drawn.places)

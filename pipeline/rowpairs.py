@@ -18,6 +18,10 @@ class RowPairs:
     def __len__(self) -> int:
         return len(self.left)
 
+    @property
+    def ends(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return self.left, self.right
+
     @classmethod
     def concat(cls, parts: Sequence["RowPairs"]) -> "RowPairs":
         if not parts:

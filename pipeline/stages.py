@@ -141,8 +141,10 @@ def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_on
     encoder, plan = load_encoder(model), read_json(work / proposing.PLAN)
     judge, sides = proposing.planned_judge(encoder, threshold, work), proposing.Sides(encoder, work)
     left_corpus, right_corpus = sides.left, sides.right
-    scores = proposing.scores_of(work)
-    candidates = Candidates.of(proposing.looked_at(work), scores, judge.cut)
+    looked_at, scores = proposing.looked_at(work), proposing.scores_of(work)
+    let_by = int(np.isinf(scores).sum())
+    scores = judge.among(scores, looked_at.ends, looked_at.ends, scores)
+    candidates = Candidates.of(looked_at, scores, judge.cut)
     calibration, standing, worth = judge.calibration, np.ones(len(candidates.scores), bool), None
     if one_to_one_only and right_corpus is not None:
         # A pair that loses to a better one is no candidate, here and among the evidence.
@@ -185,7 +187,7 @@ def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_on
         "review": writer.review,
         "expected_precision": writer.expected / writer.matches if writer.matches else None,
         "looked_at": candidates.looked_at,
-        "let_by": int(np.isinf(scores).sum()),
+        "let_by": let_by,
         **decision.describe(judge),
         **certificate.headline(),
     }
@@ -249,7 +251,8 @@ def evaluate(model: str, run: Path, truth: str, work: Path, threshold: Threshold
     scores, missed, is_true = evaluate_run(run, truth, left, right, clusters)
     np.save(work / IS_TRUE, is_true)
     judge = proposing.planned_judge(encoder, threshold, work)
-    lost = where_lost(missed, encoder, judge, Certificate.read(run).limit, sides.left, sides.right)
+    met = proposing.looked_at(work), proposing.scores_of(work)
+    lost = where_lost(missed, encoder, judge, Certificate.read(run).limit, sides.left, sides.right, met)
     return {**scores, "recall_lost": lost}
 
 

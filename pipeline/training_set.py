@@ -64,6 +64,12 @@ class TrainingSet:
         unseen = np.setdiff1d(self.of("test", clean=False).rows(), named)
         return np.setdiff1d(np.arange(self.records.num_rows), unseen)
 
+    def sides_of(self, pairs: Pairs) -> NDArray[np.int8] | None:
+        """(n records,) 0 or 1 where these pairs tie two tables, by the records alone: no label is looked at."""
+        if self.sides is not None or len(pairs) < MARKED_MATCHES:
+            return self.sides
+        return _sides(self.records, pairs)
+
     def _places(self, split: str, clean: bool) -> NDArray[np.bool_]:
         return (self.split == split) & ~(self.conflict & clean)
 
@@ -142,14 +148,14 @@ def entities_to_mine(data: TrainingSet, train: Pairs, valid: Pairs) -> tuple[Ent
     return Entities(entities_of(matches, n), train_rows, sides, index_neighbours), valid_rows
 
 
-def _sides(records: pa.Table, matches: Pairs) -> NDArray[np.int8] | None:
-    """0 or 1 for each record where a column of two values tells two tables apart that matches always tie, in one direction."""
-    if len(np.intersect1d(matches.left, matches.right)):
+def _sides(records: pa.Table, tied: Pairs) -> NDArray[np.int8] | None:
+    """0 or 1 for each record where a column of two values tells two tables apart that these pairs always tie, in one direction."""
+    if len(np.intersect1d(tied.left, tied.right)):
         return None
     for name in records.column_names:
         codes, values = pd.factorize(records[name].to_pandas())
         if len(values) == 2 and (codes >= 0).all():
-            on_left, on_right = np.unique(codes[matches.left]), np.unique(codes[matches.right])
+            on_left, on_right = np.unique(codes[tied.left]), np.unique(codes[tied.right])
             if len(on_left) == len(on_right) == 1 and on_left[0] != on_right[0]:
                 return (codes == on_right[0]).astype(np.int8)
     return None

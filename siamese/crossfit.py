@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from siamese.company import Company, Rivals
 from siamese.lockstep import FoldTower, train_together
 from siamese.pairs import Pairs
 from siamese.settings import TrainingConfig
@@ -58,6 +59,7 @@ class CrossFitted:
         places: (m,) int64 which training pair each is, -1 for a mined one.
         folds: (m,) int64 fold of each.
         distances: (m,) float32 energies, each by the tower that was trained without the pair's fold.
+        rivals: what the records of the pairs may be matched with instead; None where there are not two tables.
     """
 
     margin: float
@@ -66,6 +68,7 @@ class CrossFitted:
     places: NDArray[np.int64]
     folds: NDArray[np.int64]
     distances: NDArray[np.float32]
+    rivals: Rivals | None = None
 
     @classmethod
     def without_folds(cls, trained: Trained) -> "CrossFitted":
@@ -102,6 +105,7 @@ def cross_fit(
     config: TrainingConfig,
     *,
     entities: Entities | None = None,
+    company: Company | None = None,
     on_epoch: Callable[[Epoch, float], None] | None = None,
 ) -> CrossFitted:
     """Train a tower in place, and one more for each fold.
@@ -115,6 +119,7 @@ def cross_fit(
         folds: of the training pairs.
         config: how to train.
         entities: needed for ``negatives="mined"``; then the folds must part records.
+        company: of the pairs' records, where they are of two tables.
         on_epoch: called after each epoch with it and the share of the work that is done at most.
     """
     parts, most = folds.count + (not tower.averages), most_epochs(tower, config)
@@ -136,7 +141,7 @@ def cross_fit(
 
     towers = [start_fold(fold) for fold in range(folds.count)]
     curve = train_together(towers, config.patience, most, lambda epoch, done: report(epoch, done * folds.count))
-    trained, held = [each.trained for each in towers], [each.judge_held() for each in towers]
+    trained, held = [each.trained for each in towers], [each.judge_held(company) for each in towers]
     if tower.averages:
         restore_weights(tower, _mean([each.best_weights for each in towers]))
         tower.to("cpu").eval()
@@ -154,18 +159,18 @@ def cross_fit(
             on_epoch=lambda epoch, epochs: report(epoch, folds.count + epoch.epoch / epochs),
         )
         trained.append(last)
-    pairs, places, distances = (
-        Pairs.concat([some for some, _, _ in held]),
-        *(np.concatenate([each[i] for each in held]) for i in (1, 2)),
-    )
+    pairs = Pairs.concat([each.pairs for each in held])
+    places, distances = (np.concatenate([getattr(each, name) for each in held]) for name in ("places", "distances"))
+    rivals = [each.rivals for each in held if each.rivals is not None]
     kept = np.union1d(_first_of_each(pairs), np.flatnonzero(places >= 0))  # two folds may mine the same pair
     return CrossFitted(
         margin=trained[0].margin,
         trained=tuple(trained),
         pairs=pairs.take(kept),
         places=places[kept],
-        folds=np.repeat(np.arange(folds.count), [len(some) for some, _, _ in held])[kept],
+        folds=np.repeat(np.arange(folds.count), [len(each.pairs) for each in held])[kept],
         distances=distances[kept],
+        rivals=Rivals.concat(rivals) if rivals else None,
     )
 
 

@@ -7,12 +7,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from siamese.company import Company, Rivals
 from siamese.measures import average_precision
 from siamese.pairs import Pairs
 from siamese.settings import TrainingConfig
 from siamese.threads import side_by_side
 from siamese.towers import Features, Tower
 from siamese.training import Entities, Epoch, Patience, Trained, Training, pair_distances, restore_weights
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a fold's tower says of what it did not learn from.
+
+    Attributes:
+        pairs: the fold's pairs and the imposites near under the tower.
+        places: (m,) int64 which training pairs they are, -1 for a mined one.
+        distances: (m,) float32 energies.
+        rivals: what their records may be matched with instead; None where there are not two tables.
+    """
+
+    pairs: Pairs
+    places: NDArray[np.int64]
+    distances: NDArray[np.float32]
+    rivals: Rivals | None
 
 
 @dataclass
@@ -99,15 +117,15 @@ class FoldTower:
     def trained(self) -> Trained:
         return Trained(self.training.margin, self.best_epoch, tuple(self.history))
 
-    def judge_held(self) -> tuple[Pairs, NDArray[np.int64], NDArray[np.float32]]:
-        """The fold's pairs and the imposites near under its tower, which training pairs they are, and their energies."""
+    def judge_held(self, company: Company | None) -> Held:
         tower, config, held = self.training.tower, self.training.config, self.held
         restore_weights(tower, self.best_weights)
         embeddings = tower.embed(self.training.features)
         if self.mining is not None:
             held = held + self.mining.mine(embeddings.numpy(), self.mining.rows, config.mined_per_record, self.rows)
         places = np.concatenate([self.labelled, np.full(len(held) - len(self.labelled), -1)])
-        return held, places, pair_distances(embeddings, held, config.energy)
+        rivals = None if company is None else company.rivals(tower, held.rows(), self.fold, config.energy)
+        return Held(held, places, pair_distances(embeddings, held, config.energy), rivals)
 
 
 def train_together(

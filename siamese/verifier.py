@@ -27,6 +27,7 @@ from siamese.folders import read_json, write_json, written
 from siamese.linear import Linear
 from siamese.pairs import Pairs
 from siamese.profiles import Profiles, word_fields
+from siamese.rivals import Contest, Rivalry, among_rivals, pressures, weigh
 from siamese.schema import Schema
 from siamese.stacking import log_losses, mean_weights
 from siamese.wordweights import WordWeights
@@ -74,6 +75,7 @@ class Verifier:
         calibration: of the doubt; its ``max_distance`` is the greatest doubt that is flagged.
         candidate_distance: margin_distance of the farthest pair that is worth a look.
         neighbours: nearest ones of each record that are worth a look, up to there.
+        rivalry: what a pair's rivals say where two tables are matched; None of a model that learned from one.
     """
 
     schema: Schema
@@ -85,6 +87,7 @@ class Verifier:
     calibration: Calibration
     candidate_distance: float
     neighbours: int
+    rivalry: Rivalry | None = None
 
     @classmethod
     def fit(
@@ -99,6 +102,7 @@ class Verifier:
         seed: int,
         *,
         are_chosen: bool = False,
+        contest: Contest | None = None,
     ) -> tuple["Verifier", NDArray[np.float64]]:
         """Learn from labelled pairs.
 
@@ -112,6 +116,7 @@ class Verifier:
             evidence: the pairs to calibrate with: their doubts are by a verifier that did not see their label.
             seed: of the trees' random choices.
             are_chosen: whether that evidence was chosen to teach.
+            contest: what the pairs compete with, where they tie two tables.
 
         Returns:
             The verifier, and (m,) doubts of the same pairs by verifiers that were not trained on the pair's fold.
@@ -121,11 +126,12 @@ class Verifier:
         """
         learned = np.flatnonzero(folds >= 0)
         pairs = Pairs(comparison.left, comparison.right, is_match)
-        said = np.empty(len(comparison))
+        said, words = np.empty(len(comparison)), {}
         for fold in np.unique(folds):
             here, others = np.flatnonzero(folds == fold), learned[folds[learned] != fold]
-            said[here] = WordWeights.fit(comparison.take(others), is_match[others]).score(comparison.take(here))
-        features = np.column_stack([_compared(comparison, schema), margin_distances, said]).astype(np.float32)
+            words[fold] = WordWeights.fit(comparison.take(others), is_match[others])
+            said[here] = words[fold].score(comparison.take(here))
+        features = _features(_compared(comparison, schema), margin_distances, said)
         signs = [*feature_signs(schema), DISTANCE_SIGN, SAID_SIGN]
 
         def judges(rows: NDArray[np.int64]) -> tuple[tuple[Any, ...], Linear]:
@@ -133,17 +139,20 @@ class Verifier:
             shown, labels = features[rows], is_match[rows]
             return _grow(shown, labels, weights, signs, seed), Linear.fit(shown, labels, weights)
 
-        log_odds = np.empty((JUDGES, len(comparison)))
-        losses = {}
+        log_odds, losses, of_fold = np.empty((JUDGES, len(comparison))), {}, {}
         for fold in np.unique(folds):
             here, others = np.flatnonzero(folds == fold), learned[folds[learned] != fold]
-            log_odds[:, here] = _log_odds(*judges(others), features[here])
+            of_fold[fold] = judges(others)
+            log_odds[:, here] = _log_odds(*of_fold[fold], features[here])
             if fold >= 0:
                 losses[fold] = log_losses(log_odds[:, here], is_match[here], pairs.take(here).record_weights())
+        weights = {
+            fold: mean_weights(np.sum([losses[other] for other in losses if other != fold], axis=0), JUDGES)
+            for fold in of_fold
+        }
         doubts = np.empty(len(comparison))
-        for fold in np.unique(folds):
-            by_others = np.sum([losses[other] for other in losses if other != fold], axis=0)
-            doubts[folds == fold] = -(mean_weights(by_others, JUDGES) @ log_odds[:, folds == fold])
+        for fold in of_fold:
+            doubts[folds == fold] = -(weights[fold] @ log_odds[:, folds == fold])
         trees, linear = judges(learned)
         genuine = margin_distances[evidence][is_match[evidence] == 1]
         candidate_distance = (BEYOND + 1 / len(genuine)) * float(np.quantile(genuine, REACHED, method="higher"))
@@ -152,6 +161,28 @@ class Verifier:
         reached = np.where(margin_distances <= candidate_distance, doubts, np.inf)
         if len(np.unique(is_match[evidence][np.isfinite(reached[evidence])])) < 2:
             reached = doubts  # every imposite is out of reach: then those say what little can be said
+
+        def calibrated(scores: NDArray[np.float64]) -> Calibration:
+            left, right = comparison.left[evidence], comparison.right[evidence]
+            return Calibration.fit(
+                scores[evidence], is_match[evidence], left, right, are_doubts=True, are_chosen=are_chosen
+            )
+
+        rivalry = None
+        if contest is not None:
+            pressure = np.zeros((len(comparison), 2))
+            compared = contest.compared(lambda some: _compared(some, schema))
+            for fold, judged in of_fold.items():
+                here, held = np.flatnonzero(contest.folds == fold), np.flatnonzero(folds == fold)
+                said = words[fold].score(contest.comparison.take(here))
+                shown = _features(compared[here], contest.margin_distances[here], said)
+                near = contest.margin_distances[here] <= candidate_distance
+                rivals = np.where(near, -(weights[fold] @ _log_odds(*judged, shown)), np.inf)
+                pressure[held] = pressures(contest.asked_at(held), contest.rivals_at(here), rivals)
+            some = evidence[np.isfinite(reached[evidence])]
+            nearer, farther = weigh(reached[some], pressure[some], is_match[some])
+            among = among_rivals(reached, pressure, nearer, farther)
+            rivalry = Rivalry(nearer, farther, calibrated(among))
         verifier = cls(
             schema,
             idf,
@@ -159,16 +190,10 @@ class Verifier:
             tuple(booster.model_to_string() for booster in trees),
             linear,
             tuple(mean_weights(np.sum(list(losses.values()), axis=0), JUDGES).tolist()),
-            Calibration.fit(
-                reached[evidence],
-                is_match[evidence],
-                comparison.left[evidence],
-                comparison.right[evidence],
-                are_doubts=True,
-                are_chosen=are_chosen,
-            ),
+            calibrated(reached),
             candidate_distance,
             max(NEIGHBOURS, crowded),
+            rivalry,
         )
         return verifier, doubts
 
@@ -251,13 +276,13 @@ class Verifier:
         margin_distances: NDArray[np.float64],
     ) -> NDArray[np.float32]:
         comparison = Comparison(profiles, left, right)
-        said = self.words.score(comparison)
-        return np.column_stack([_compared(comparison, self.schema), margin_distances, said]).astype(np.float32)
+        return _features(_compared(comparison, self.schema), margin_distances, self.words.score(comparison))
 
     def summary(self) -> dict[str, Any]:
         return {
             "weights": dict(zip(("trees", "random_trees", "linear"), self.weights, strict=True)),
             "candidate_distance": self.candidate_distance,
+            "rivals": self.rivalry and {"nearer": self.rivalry.nearer, "farther": self.rivalry.farther},
             **self.calibration.summary(),
         }
 
@@ -273,6 +298,7 @@ class Verifier:
             "candidate_distance": self.candidate_distance,
             "neighbours": self.neighbours,
             "calibration": self.calibration.model_dump(mode="json"),
+            "rivalry": self.rivalry and self.rivalry.to_json(),
         }
         write_json(folder / DECISION, decision)
 
@@ -285,6 +311,7 @@ class Verifier:
         decision = read_json(folder / DECISION)
         calibration = Calibration.model_validate(decision["calibration"])
         linear, weights = Linear.from_tensors(tensors), tuple(decision["weights"])
+        rivalry = decision.get("rivalry")  # which models of before have not
         return cls(
             schema,
             tensors["idf"],
@@ -295,7 +322,14 @@ class Verifier:
             calibration,
             float(decision["candidate_distance"]),
             int(decision["neighbours"]),
+            rivalry and Rivalry.from_json(rivalry),
         )
+
+
+def _features(
+    compared: NDArray[np.float32], margin_distances: NDArray[np.float64], said: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    return np.column_stack([compared, margin_distances, said]).astype(np.float32)
 
 
 def _compared(comparison: Comparison, schema: Schema) -> NDArray[np.float32]:
