@@ -22,6 +22,7 @@ FIGURES = (  # of a summary, side by side
     "duplicates",
     "largest_cluster",
     "decided_by",
+    "among_rivals",
     "min_probability",
     "max_distance",
     "threshold_from",

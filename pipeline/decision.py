@@ -230,6 +230,7 @@ class Decision:
         """The threshold, for people and files; ``max_distance`` is None where the verifier decides."""
         return {
             "decided_by": judge.decided_by,
+            "among_rivals": judge.rivalry is not None,
             "max_distance": self.limit if judge.verifier is None else None,
             "max_score": self.limit,
             "min_probability": float(self.calibration.probability(self.limit, self.imposite_weight)),

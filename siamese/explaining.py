@@ -31,6 +31,7 @@ def explain_pairs(
     verifier: bool = True,
     limit: float | None = None,
     imposite_weight: float = 1.0,
+    scores: NDArray[np.float64] | None = None,
     words: int = WORDS,
     lessons: int = LESSONS,
 ) -> list[Explanation]:
@@ -42,6 +43,8 @@ def explain_pairs(
         verifier: whether the model's verifier decides, if it has one.
         limit: the greatest score that is flagged (``max_score`` of a run); the calibration's unless given.
         imposite_weight: of a run's prior (:mod:`siamese.prior`), whose share of matches becomes a step of its own.
+        scores: (m,) that a link gave the pairs: what they are more doubtful by than the pairs by themselves is their rivals' doing. None:
+            the pairs are judged by themselves.
         words: of a field that are listed.
         lessons: labelled pairs of either label.
 
@@ -55,7 +58,7 @@ def explain_pairs(
     shares = field_shares(encoder.tower, texts, left, right, encoder.energy, encoder.tower.seed)
     readings = None if encoder.verifier is None else Readings.of(encoder.verifier, texts, left, right, apart)
     coordinates, points = points_of(encoder, readings, shares, apart)
-    judged = _Judged.of(encoder, readings if verifier else None, apart, imposite_weight)
+    judged = _Judged.of(encoder, readings if verifier else None, apart, imposite_weight, scores)
     limit = judged.calibration.max_distance if limit is None else limit
     needed = float(judged.calibration.log_odds([limit])[0] - math.log(imposite_weight))
     probability = judged.calibration.probability(judged.scores, imposite_weight)
@@ -103,15 +106,22 @@ class _Judged:
 
     @classmethod
     def of(
-        cls, encoder: SiameseEncoder, readings: Readings | None, apart: NDArray[np.float64], imposite_weight: float
+        cls,
+        encoder: SiameseEncoder,
+        readings: Readings | None,
+        apart: NDArray[np.float64],
+        imposite_weight: float,
+        among: NDArray[np.float64] | None,
     ) -> "_Judged":
         by, calibration, scores = "distance", encoder.calibration, apart
         sources, steps = [START], calibration.log_odds(apart)[:, None]
         if encoder.verifier is not None and readings is not None:
-            by, calibration = "verifier", encoder.verifier.calibration
+            by, calibration, rivals = "verifier", encoder.verifier.calibration, None
             doubts = -(readings.added.sum(axis=1) + readings.usual)
             scores = np.where(apart <= encoder.verifier.candidate_distance, doubts, np.inf)
-            sources, steps = verified_steps(encoder.calibration, calibration, readings, apart)
+            if among is not None and encoder.verifier.rivalry is not None:
+                calibration, rivals, scores = encoder.verifier.rivalry.calibration, among - doubts, among
+            sources, steps = verified_steps(encoder.calibration, calibration, readings, apart, rivals)
         if imposite_weight != 1:
             sources = [*sources, PRIOR]
             steps = np.column_stack([steps, np.full(len(apart), -math.log(imposite_weight))])

@@ -19,7 +19,7 @@ from siamese.comparison import CODES, DIGITS
 from siamese.logodds import LogOdds
 from siamese.verifier import DISTANCE, SAID, Verifier
 
-Kind = Literal["start", "distance", "words", "record", "codes", "digits", "field", "calibration", "prior"]
+Kind = Literal["start", "distance", "words", "record", "codes", "digits", "field", "rivals", "calibration", "prior"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Source:
     Attributes:
         kind: ``start``: the distance alone, by its own calibration; ``distance``: the same distance in the verifier's eyes, with what is
             usual; ``words``: what labelled pairs say of the words; ``record``: words wherever in the record; ``codes``: words with a
-            digit; ``digits``: runs of them; ``field``: one field; ``calibration``: the curve from the verifier's log-odds to those that
+            digit; ``digits``: runs of them; ``field``: one field; ``rivals``: what else either
+            record may be matched with, in a link; ``calibration``: the curve from the verifier's log-odds to those that
             held-out pairs show; ``prior``: the share of matches.
         name: for people; of a field its name.
     """
@@ -49,6 +50,7 @@ LEARNED = Source("words", "words that labelled pairs speak of")
 WHOLE = Source("record", "words anywhere in the record")
 MODEL_NUMBERS = Source("codes", "codes: words with a digit")
 NUMBERS = Source("digits", "runs of digits")
+RIVALS = Source("rivals", "rivals: what else either record may be matched with")
 PRIOR = Source("prior", "share of matches among the candidates")
 CURVE = Source("calibration", "calibration on held-out pairs")
 
@@ -94,7 +96,11 @@ def source_of(feature: str) -> Source:
 
 
 def verified_steps(
-    distance: Calibration, verified: Calibration, readings: Readings, margin_distances: NDArray[np.float64]
+    distance: Calibration,
+    verified: Calibration,
+    readings: Readings,
+    margin_distances: NDArray[np.float64],
+    rivals: NDArray[np.float64] | None = None,
 ) -> tuple[list[Source], NDArray[np.float64]]:
     """From what the distance says to what the verifier says.
 
@@ -103,6 +109,7 @@ def verified_steps(
         verified: calibration of doubts.
         readings: of m pairs.
         margin_distances: (m,).
+        rivals: (m,) what these add to the doubts; None where a pair is judged by itself.
 
     Returns:
         The sources of the steps, and the (m, steps) log-odds that each adds; a row sums to the calibrated log-odds of the pair.
@@ -114,6 +121,10 @@ def verified_steps(
     added = slope * readings.added
     added[:, again] += slope * readings.usual + shift - before
     sources, steps = [START, *readings.sources], [before, *added.T]
+    if rivals is not None:
+        sources.append(RIVALS)
+        steps.append(-slope * rivals)
+        raw = raw - rivals
     if verified.log_odds.kind in ("beta", "isotonic"):
         sources.append(CURVE)
         steps.append(verified.log_odds(-raw) - raw)

@@ -19,6 +19,7 @@ class Example:
     """A pair to look at; ``fields`` are (name, left value, right value).
 
     Attributes:
+        score: that decided; None of equal contents, which nothing had to score.
         explanation: what a waterfall of the pair shows, where one was made (``explanation.html.jinja`` draws it).
     """
 
@@ -28,6 +29,7 @@ class Example:
     probability: float
     is_match: bool
     kind: Literal["certain", "inside", "beyond"]
+    score: float | None = None
     fields: list[tuple[str, str | None, str | None]] = field(default_factory=list)
     explanation: Any = None
 
@@ -45,7 +47,7 @@ def pick_examples(run: Path, per_kind: int = 5, least: float = math.inf) -> list
     Raises:
         ArtifactError: the pairs are missing or damaged.
     """
-    columns = ["left_id", "right_id", "margin_distance", "probability", "is_match"]
+    columns = ["left_id", "right_id", "margin_distance", "probability", "is_match", "score"]
     ids = [("left_id", "ascending"), ("right_id", "ascending")]
     surest = [("probability", "descending"), ("margin_distance", "ascending"), *ids]
     least_sure = [("probability", "ascending"), ("margin_distance", "descending"), *ids]

@@ -43,6 +43,7 @@ def explain_examples(
         verifier=summary["decided_by"] == "verifier",
         limit=summary["max_score"],
         imposite_weight=summary["prior"]["imposite_weight"] if summary["prior"] else 1.0,
+        scores=_scores(known, pairs) if summary["kind"] == "link" else None,
         lessons=LESSONS,
     )
     found = {
@@ -50,6 +51,10 @@ def explain_examples(
         for pair, each in zip(pairs, explained, strict=True)
     }
     return [replace(example, explanation=found.get(id(example))) for example in examples]
+
+
+def _scores(examples: list[Example], pairs: np.ndarray) -> np.ndarray:
+    return np.array([examples[pair].score for pair in pairs], np.float64)
 
 
 def lesson_ids(encoder: SiameseEncoder | None) -> set[str]:

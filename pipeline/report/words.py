@@ -38,7 +38,7 @@ def markdown(summary: dict[str, Any]) -> str:
         ("Pairs flagged", f"{summary['matches']:,} of {summary['pairs']:,} written"),
         ("Groups of two or more", f"{summary['clusters']:,}, the largest of {summary['largest_cluster']:,} records"),
         ("Flagged from", f"a probability of {summary['min_probability']:.3g} ({summary['threshold_from']})"),
-        ("Decided by", summary["decided_by"]),
+        ("Decided by", f"{summary['decided_by']}{', among rivals' if summary.get('among_rivals') else ''}"),
         ("For a person to look at", f"{_many(summary['review'], 'pair')} of a probability between 0.1 and 0.9"),
     ]
     if summary.get("evaluation"):

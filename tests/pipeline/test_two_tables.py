@@ -53,7 +53,10 @@ def make(folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame] = lambda r
         "left": left.assign(record_id=places.astype(str)),
         "right": change(right).assign(record_id=places.astype(str)),
         "one": pd.concat(
-            [left.assign(record_id="a" + places.astype(str)), right.assign(record_id="b" + places.astype(str))]
+            [
+                side.assign(record_id=mark + places.astype(str), table=mark)  # what tells two tables apart in one
+                for side, mark in ((left, "a"), (right, "b"))
+            ]
         ),
     }
     for name, table in files.items():
@@ -75,7 +78,15 @@ def fit(tables: Tables, *, two: bool = True) -> SiameseEncoder:
 def test_two_tables_teach_what_one_does_that_holds_both(tables: Tables, tmp_path: Path) -> None:
     of_two, of_one = fit(tables), fit(tables, two=False)
     of_two.save(tmp_path / "two"), of_one.save(tmp_path / "one")
-    assert of_two.fingerprint == of_one.fingerprint
+    assert of_two.verifier.rivalry is not None
+    for path in (
+        "weights.safetensors",
+        "verifier/words.safetensors",
+        "verifier/trees.txt",
+        "verifier/verifier.json",
+        "portrait.json",
+    ):
+        assert (tmp_path / "two" / path).read_bytes() == (tmp_path / "one" / path).read_bytes(), path
     assert SiameseEncoder.load(tmp_path / "two").portraits == of_two.portraits
     assert of_two.portraits.keys() == {"all", "left", "right"} and of_one.portraits.keys() == {"all"}
     assert len({portrait.model_dump_json() for portrait in of_two.portraits.values()}) == 3
