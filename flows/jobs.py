@@ -53,7 +53,6 @@ class Job:
     truth: str | None
     exact: bool
     id_column: str
-    one_to_one: bool = False
     golden: GoldenRules | None = None
     previous: Path | None = None
     base: Path | None = None
@@ -123,8 +122,8 @@ class Job:
                 done = proposals.from_scratch(model, sources, work, self.threshold, self.exact)
             else:
                 done = proposals.from_run(model, left, work, self.threshold, self.exact, self.base)
-            done["match"] = stage_tasks.match(model, run, work, self.threshold, self.one_to_one)
-            done["cluster"] = stage_tasks.cluster(model, run, work, left, self.one_to_one, self.previous)
+            done["match"] = stage_tasks.match(model, run, work, self.threshold)
+            done["cluster"] = stage_tasks.cluster(model, run, work, left, self.threshold.one_to_one, self.previous)
             if self.golden is not None:
                 done["golden"] = stage_tasks.golden(run, work, left, self.golden)
             evaluation = stage_tasks.evaluate(model, run, self.truth, work, self.threshold) if self.truth else None
@@ -168,7 +167,6 @@ class Job:
         """What is written of it in the manifest, and what an update goes on with."""
         return {
             **asdict(self.threshold),
-            "one_to_one": self.one_to_one,
             "exact": self.exact,
             "id_column": self.id_column,
             "golden": None if self.golden is None else self.golden.model_dump(mode="json"),
@@ -197,7 +195,7 @@ class Job:
             and {**_figures(evaluation), "promises": kept_promises(done["match"]["promises"], evaluation)},
             "model": redacted(self.model or NO_MODEL),
             "records_path": redacted(" and ".join(self.records)),
-            "one_to_one": self.one_to_one,
+            "one_to_one": self.threshold.one_to_one,
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": {name: facts["seconds"] for name, facts in done.items()},
         }

@@ -33,11 +33,11 @@ def link(
 
     Args:
         left, right: file, folder, glob or URL each.
-        one_to_one: match each record at most once, the assignment with the least distance overall.
+        one_to_one: match each record at most once: the assignment with the most right pairs to be expected.
 
     The other arguments and the errors are those of ``dedupe``.
     """
-    threshold = Threshold(max_distance, min_precision, min_recall, confidence, verifier)
+    threshold = Threshold(max_distance, min_precision, min_recall, confidence, verifier, one_to_one)
     return Job(
         "link",
         model,
@@ -47,7 +47,6 @@ def link(
         truth,
         exact,
         id_column,
-        one_to_one,
         limits=drift or DriftLimits(),
         accept_drift=accept_drift,
     ).run()

@@ -88,8 +88,8 @@ def score_block(model: str, work: Path, threshold: Threshold, number: int) -> di
 
 
 @task
-def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one: bool) -> dict[str, Any]:
-    return _once(work, "match", stages.match, model, run, work, threshold, one_to_one)
+def match(model: str, run: Path, work: Path, threshold: Threshold) -> dict[str, Any]:
+    return _once(work, "match", stages.match, model, run, work, threshold)
 
 
 @task(**_RETRIES)

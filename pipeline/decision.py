@@ -60,6 +60,7 @@ class Threshold:
         min_recall: as far as this recall asks for, if it can be promised.
         confidence: of these promises.
         verifier: whether the model's verifier is asked, if it has one.
+        one_to_one: whether each record is matched once at most. An assignment then weighs rivals against each other, in its own way.
     """
 
     max_distance: float | None = None
@@ -67,6 +68,7 @@ class Threshold:
     min_recall: float | None = None
     confidence: float = 0.95
     verifier: bool = True
+    one_to_one: bool = False
 
     @property
     def is_free(self) -> bool:
@@ -90,13 +92,13 @@ class Threshold:
         """What scores the candidates, and how far apart they may be.
 
         Args:
-            of_two: between two tables, where a pair's rivals count if the model learned what they say.
+            of_two: between two tables, where a pair's rivals count if the model learned what they say, and no assignment parts them.
 
         Raises:
             SettingsError: the threshold cannot be had, whatever the corpus.
         """
         verifier = encoder.verifier if self.verifier and self.max_distance is None else None
-        rivalry = verifier.rivalry if verifier is not None and of_two else None
+        rivalry = verifier.rivalry if verifier is not None and of_two and not self.one_to_one else None
         calibration = (rivalry or verifier or encoder).calibration
         limit = self.decide(calibration).limit
         if verifier is None:

@@ -136,7 +136,7 @@ def score_block(model: str, work: Path, threshold: Threshold, number: int) -> di
         return proposing.score_block(load_encoder(model), work, threshold, number)
 
 
-def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_only: bool = False) -> dict[str, Any]:
+def match(model: str, run: Path, work: Path, threshold: Threshold) -> dict[str, Any]:
     """Decide about the scored candidates, and write ``pairs.parquet``, ``beyond.parquet`` and ``certificate.json``."""
     encoder, plan = load_encoder(model), read_json(work / proposing.PLAN)
     judge, sides = proposing.planned_judge(encoder, threshold, work), proposing.Sides(encoder, work)
@@ -146,7 +146,7 @@ def match(model: str, run: Path, work: Path, threshold: Threshold, one_to_one_on
     scores = judge.among(scores, looked_at.ends, looked_at.ends, scores)
     candidates = Candidates.of(looked_at, scores, judge.cut)
     calibration, standing, worth = judge.calibration, np.ones(len(candidates.scores), bool), None
-    if one_to_one_only and right_corpus is not None:
+    if threshold.one_to_one and right_corpus is not None:
         # A pair that loses to a better one is no candidate, here and among the evidence.
         candidates = candidates.of_records(left_corpus, right_corpus)
         worth = expected_right(calibration, candidates.scores)

@@ -43,7 +43,7 @@ def explain_examples(
         verifier=summary["decided_by"] == "verifier",
         limit=summary["max_score"],
         imposite_weight=summary["prior"]["imposite_weight"] if summary["prior"] else 1.0,
-        scores=_scores(known, pairs) if summary["kind"] == "link" else None,
+        scores=_scores(known, pairs) if summary.get("among_rivals") else None,
         lessons=LESSONS,
     )
     found = {

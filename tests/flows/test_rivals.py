@@ -19,6 +19,7 @@ from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
 from pipeline.training_set import read_training_set
 from siamese.encoder import SiameseEncoder
+from siamese.explaining import explain_pairs
 from siamese.rivals import among_rivals
 from siamese.settings import TrainingConfig
 
@@ -134,18 +135,40 @@ def test_evaluate_judges_as_a_link_does(two: Two, linked: Path) -> None:
     assert said["among_rivals"] and said["decided_by"] == "verifier"
 
 
-def test_one_table_and_the_distance_alone_ask_no_rival(two: Two, tmp_path: Path) -> None:
+def test_an_assignment_one_table_and_the_distance_alone_ask_no_rival(two: Two, tmp_path: Path) -> None:
     from flows.dedupe import dedupe
     from flows.link import link
 
     model = SiameseEncoder.load(two.model)
     with embedded_server():
         said = dedupe(two.model, two.left, str(tmp_path / "one"))
-        by_distance = link(two.model, two.left, two.right, str(tmp_path / "two"), verifier=False)
-    assert not said["among_rivals"] and not by_distance["among_rivals"]
+        others = [
+            link(two.model, two.left, two.right, str(tmp_path / next(iter(option))), **option)
+            for option in ({"verifier": False}, {"one_to_one": True})
+        ]
+    assert not any(each["among_rivals"] for each in (said, *others))
     pairs = pd.read_parquet(tmp_path / "one" / "pairs.parquet")
     np.testing.assert_allclose(pairs["score"], own_doubts(model, two.left, two.left)[places(pairs)], atol=1e-5)
+    assigned = pd.read_parquet(tmp_path / "one_to_one" / "pairs.parquet")
+    np.testing.assert_allclose(assigned["score"], own_doubts(model, two.left, two.right)[places(assigned)], atol=1e-5)
     for split in ("valid", "test"):
         labelled, sources = LabelledPairs.read(two.pairs), (Records.open(two.left), Records.open(two.right))
         said = evaluate_encoder(model, sources[0], labelled, split, right=sources[1], verifier=False)
         assert not said["among_rivals"]
+
+
+def test_an_explanation_of_a_link_has_a_step_for_rivals(two: Two, linked: Path) -> None:
+    model, pairs = SiameseEncoder.load(two.model), pd.read_parquet(linked / "pairs.parquet").head(10)
+    tables = [pa.Table.from_pandas(pd.read_parquet(path)) for path in (two.left, two.right)]
+    left, right = places(pairs)
+    scores, texts = pairs["score"].to_numpy(), model.schema.select(pa.concat_tables(tables))
+    explained = explain_pairs(model, texts, left, right + THINGS, scores=scores)
+    own = own_doubts(model, two.left, two.right)[left, right]
+    curve = model.verifier.rivalry.calibration.log_odds
+    for pair, each in enumerate(explained):
+        assert sum(step.log_odds for step in each.steps) == pytest.approx(each.log_odds)
+        assert each.log_odds == pytest.approx(curve([scores[pair]])[0], abs=1e-4)
+        [rivals] = [step.log_odds for step in each.steps if step.kind == "rivals"]
+        assert np.sign(np.round(rivals, 5)) == -np.sign(np.round(scores[pair] - own[pair], 5))
+    alone = explain_pairs(model, texts, left, right + THINGS)
+    assert all(step.kind != "rivals" for each in alone for step in each.steps)

@@ -57,7 +57,7 @@ def embed(records: Path, folder: Path) -> dict[str, Any]:
     return counts
 
 
-def run_stages(run: Path, work: Path, threshold: Threshold, *, one_to_one: bool = False) -> dict[str, Any]:
+def run_stages(run: Path, work: Path, threshold: Threshold) -> dict[str, Any]:
     """From embedded corpora in the work folder to decided pairs in the run's; what ``match`` says."""
     proposed = stages.propose("m", work, threshold)
     for number in range(proposed["blocks"]):
@@ -66,4 +66,4 @@ def run_stages(run: Path, work: Path, threshold: Threshold, *, one_to_one: bool 
     stages.glance("m", work, threshold)
     for number in range(blocks):
         stages.score_block("m", work, threshold, number)
-    return stages.match("m", run, work, threshold, one_to_one)
+    return stages.match("m", run, work, threshold)

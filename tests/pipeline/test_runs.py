@@ -166,7 +166,7 @@ def test_link(tmp_path, encoder, larger, only_one):
         frame.to_csv(tmp_path / f"{side}.csv", index=False)
         sources.append(Records.open(str(tmp_path / f"{side}.csv")))
         embed(Path(sources[-1].path), run / side)
-    run_stages(run, run, stages.Threshold(), one_to_one=only_one)
+    run_stages(run, run, stages.Threshold(one_to_one=only_one))
     stages.cluster("m", run, run, sources[0], only_one)
     pairs, clusters = pd.read_parquet(run / "pairs.parquet"), pd.read_parquet(run / "clusters.parquet")
     limit = encoder.calibration.max_distance
