@@ -1,6 +1,7 @@
 """F1 on the labelled-pair sets of ``../shared/data``, on their published splits, beside published and zero-shot matchers.
 
-Everything is chosen on train and valid; test is judged once a seed, at the end. Each set runs in a process of its own, so that its
+Pairs are judged as a link does, among what else the two tables hold for either record; published matchers see two records by themselves, and
+so does the column that says so. Everything is chosen on train and valid; test is judged once a seed, at the end. Each set runs in a process of its own, so that its
 peak memory is its own. Prints Markdown; ``--out FOLDER`` writes it there with all figures as JSON.
 """
 
@@ -25,6 +26,7 @@ from pipeline.evaluation import judge_pairs
 from pipeline.fitting import fit_encoder
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
+from pipeline.scoring import score_rows
 from pipeline.training_set import TrainingSet, read_training_set
 from siamese.calibration import Calibration, pool_evidence
 from siamese.comparison import Comparison
@@ -88,6 +90,8 @@ def measure(name: str, tower: str, seeds: int, baselines: bool) -> dict[str, Any
                 note(f"{key}, {name} error", 100 * reliability.error)
                 note(f"{key}, {name} brier", 100 * reliability.brier)
             note(f"{key}, fresh rows", f1(flagged[fresh], test.is_match[fresh]))
+        alone = score_rows(encoder, *Threshold().settle(encoder), data.records, test).judgement
+        note("each pair by itself", f1(alone.is_match, test.is_match))
         if baselines:
             note("verifier alone", verifier_alone(data, records.id_column, seed))
     found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -191,6 +195,7 @@ def markdown(results: list[dict[str, Any]], baselines: bool) -> str:
         "goal",
         "**with verifier**",
         "goal",
+        "each pair by itself",
         "with verifier, fresh rows",
         "training, s",
         "peak, MB",
@@ -205,7 +210,8 @@ def markdown(results: list[dict[str, Any]], baselines: bool) -> str:
         fresh = f"{spread['verifier, fresh rows']} ({result['repeated_test_rows']} of {result['test_rows']} left out)"
         seconds = f"{np.mean(figures['seconds']):.0f} (max {np.max(figures['seconds']):.0f})"
         row = [result["set"], *published[:2], *(spread[key] for key in keys[:-2])]
-        row += [spread["distance"], published[2], spread["verifier"], published[3], fresh, seconds, result["peak_mb"]]
+        row += [spread["distance"], published[2], spread["verifier"], published[3]]
+        row += [spread["each pair by itself"], fresh, seconds, result["peak_mb"]]
         lines.append([str(cell) for cell in row])
     if len(results) > 1:
         known = [PUBLISHED.get(result["set"], (np.nan,) * 4) for result in results]
@@ -219,6 +225,7 @@ def markdown(results: list[dict[str, Any]], baselines: bool) -> str:
         row += [
             f"**{ours['verifier']:.1f}**",
             f"{np.mean([each[3] for each in known]):.1f}",
+            f"{ours['each pair by itself']:.1f}",
             f"{ours['verifier, fresh rows']:.1f}",
         ]
         lines.append([*row, f"{ours['seconds']:.0f}", ""])

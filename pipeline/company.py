@@ -12,10 +12,11 @@ from pipeline.judging import Judge
 from pipeline.training_set import TrainingSet
 from siamese.company import Company, Rivals
 from siamese.comparison import Comparison
+from siamese.contest import Contest
 from siamese.encoder import SiameseEncoder
 from siamese.pairs import Pairs
 from siamese.profiles import Profiles
-from siamese.rivals import Contest, Ends
+from siamese.rivals import Ends
 from siamese.schema import Schema
 from siamese.towers import Tower
 

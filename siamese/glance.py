@@ -19,10 +19,11 @@ from scipy.special import expit
 
 from siamese.comparison import alike
 from siamese.features import HASH_BITS, feature_of, hash_words
+from siamese.judges import lightgbm, predict
 from siamese.kinds import canonical
 from siamese.profiles import FUZZY_CHARACTERS, ragged_ones, strings, word_fields
 from siamese.text import normalise, split_words
-from siamese.verifier import Verifier, lightgbm, predict
+from siamese.verifier import Verifier
 
 AT_ONCE = 65_536  # pairs
 TEMPERATURE = 2.0  # that log-odds are divided by before they are learned

@@ -8,7 +8,6 @@ much of each term counts is learned from held-out pairs, with a prior that nothi
 A pair's own doubt stays what it is in whatever company; only what is decided between two tables looks at rivals.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,44 +17,12 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from siamese.calibration import Calibration
-from siamese.comparison import Comparison
 from siamese.logodds import GIVEN_SPREAD
 
 Ends = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 COUNTS = 0.5  # how much of a rival's term is thought to count before any label is seen, as a standard deviation around nothing
 LEAST_OWN = 0.2  # of the factor of a pair's own log-odds: the others are weighed against it
-
-
-@dataclass(frozen=True)
-class Contest:
-    """What m held-out pairs compete with: r rivals, of either label or none.
-
-    Attributes:
-        comparison: of the rivals.
-        margin_distances: (r,) by towers that did not learn from the pairs of the fold.
-        folds: (r,) whose pairs each rivals.
-        rivals: (r,) each: number of what the left and of what the right record says.
-        asked: (m,) each: the same of the pairs.
-    """
-
-    comparison: Comparison
-    margin_distances: NDArray[np.float64]
-    folds: NDArray[np.int64]
-    rivals: Ends
-    asked: Ends
-
-    def rivals_at(self, places: NDArray[np.int64]) -> Ends:
-        return self.rivals[0][places], self.rivals[1][places]
-
-    def asked_at(self, places: NDArray[np.int64]) -> Ends:
-        return self.asked[0][places], self.asked[1][places]
-
-    def compared(self, features: Callable[[Comparison], NDArray[np.float32]]) -> NDArray[np.float32]:
-        """(r, f) features of the rivals' comparison; a pair that rivals in several folds is compared once."""
-        ends = np.stack([self.comparison.left, self.comparison.right], axis=1)
-        _, first, place = np.unique(ends, axis=0, return_index=True, return_inverse=True)
-        return features(self.comparison.take(first))[place.ravel()]
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,7 @@
 
 It gives a *doubt*: minus the log-odds of a match, small when alike as a distance is, and calibrated in the same way.
 
-Three judges are weighed by how well each foretells labels that it did not see (:mod:`siamese.stacking`), for their errors differ:
-gradient-boosted trees on :mod:`siamese.comparison` and the distance; extremely random trees that may not hold likeness against a pair;
-and a linear model, which few labels suffice for. What was learned on a pair's own label (the distance, the word weights, the judges
-that are weighed) is never shown with that pair: in training it comes from folds that did not hold it (Wolpert 1992), else the trees
-trust it far too much.
+It is the weighed log-odds of three judges (:mod:`siamese.judges`), and between two tables what a pair's rivals say (:mod:`siamese.rivals`).
 """
 
 from dataclasses import dataclass
@@ -16,49 +12,27 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from siamese.calibration import Calibration
-from siamese.comparison import Comparison, feature_names, feature_signs
-from siamese.errors import SettingsError
+from siamese.comparison import Comparison, feature_names
+from siamese.contest import Contest
 from siamese.folders import read_json, write_json, written
+from siamese.judges import BLOCK_PAIRS, CrossJudged, compare, features_of, lightgbm, log_odds_of
 from siamese.linear import Linear
-from siamese.pairs import Pairs
 from siamese.profiles import Profiles, word_fields
-from siamese.rivals import Contest, Rivalry, among_rivals, pressures, weigh
+from siamese.rivals import Rivalry, among_rivals, weigh
 from siamese.schema import Schema
-from siamese.stacking import log_losses, mean_weights
 from siamese.wordweights import WordWeights
 
-BLOCK_PAIRS = 16_384  # compared at once
 # Candidates reach a tenth and, of n held-out genuine pairs, 1/n beyond what holds this share of them: the few farther out are past telling,
 # but a few pairs do not show how far their like may lie.
 REACHED, BEYOND = 0.995, 1.1
-DISTANCE_SIGN, SAID_SIGN = -1, 1  # of the two features beside those of the comparison, as in feature_signs
 # The nearest of a record that are looked at: five, or as many matches as 99 of 100 records with any have among the labelled pairs.
 NEIGHBOURS, CROWDED = 5, 0.99
 DISTANCE, SAID = "margin_distance", "said"  # their names
 WORDS, TREES, DECISION = "words.safetensors", ("trees.txt", "random-trees.txt"), "verifier.json"
-JUDGES = len(TREES) + 1  # the last is the linear one
-# Chosen on the valid pairs of eight public sets, from some dozens of settings within half a point of average precision of one another.
-_PARAMETERS: dict[str, Any] = {
-    "objective": "binary",
-    "num_leaves": 15,
-    "min_child_samples": 5,
-    "min_sum_hessian_in_leaf": 0.01,
-    "feature_fraction_bynode": 0.3,
-    "bagging_fraction": 0.8,
-    "bagging_freq": 1,
-    "lambda_l2": 1.0,
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbose": -1,
-}
-_PLAIN = {"learning_rate": 0.1}
-_RANDOM = {"learning_rate": 0.2, "extra_trees": True}
-_ROUNDS = 100  # of each: two hundred trees are what fits into the time that a pair may take
 
 
 @dataclass(frozen=True)
@@ -124,43 +98,14 @@ class Verifier:
         Raises:
             SettingsError: LightGBM cannot be loaded.
         """
-        learned = np.flatnonzero(folds >= 0)
-        pairs = Pairs(comparison.left, comparison.right, is_match)
-        said, words = np.empty(len(comparison)), {}
-        for fold in np.unique(folds):
-            here, others = np.flatnonzero(folds == fold), learned[folds[learned] != fold]
-            words[fold] = WordWeights.fit(comparison.take(others), is_match[others])
-            said[here] = words[fold].score(comparison.take(here))
-        features = _features(_compared(comparison, schema), margin_distances, said)
-        signs = [*feature_signs(schema), DISTANCE_SIGN, SAID_SIGN]
-
-        def judges(rows: NDArray[np.int64]) -> tuple[tuple[Any, ...], Linear]:
-            weights = pairs.take(rows).record_weights()
-            shown, labels = features[rows], is_match[rows]
-            return _grow(shown, labels, weights, signs, seed), Linear.fit(shown, labels, weights)
-
-        log_odds, losses, of_fold = np.empty((JUDGES, len(comparison))), {}, {}
-        for fold in np.unique(folds):
-            here, others = np.flatnonzero(folds == fold), learned[folds[learned] != fold]
-            of_fold[fold] = judges(others)
-            log_odds[:, here] = _log_odds(*of_fold[fold], features[here])
-            if fold >= 0:
-                losses[fold] = log_losses(log_odds[:, here], is_match[here], pairs.take(here).record_weights())
-        weights = {
-            fold: mean_weights(np.sum([losses[other] for other in losses if other != fold], axis=0), JUDGES)
-            for fold in of_fold
-        }
-        doubts = np.empty(len(comparison))
-        for fold in of_fold:
-            doubts[folds == fold] = -(weights[fold] @ log_odds[:, folds == fold])
-        trees, linear = judges(learned)
+        judged = CrossJudged.of(schema, comparison, margin_distances, is_match, folds, seed)
         genuine = margin_distances[evidence][is_match[evidence] == 1]
         candidate_distance = (BEYOND + 1 / len(genuine)) * float(np.quantile(genuine, REACHED, method="higher"))
         partners = np.bincount(np.concatenate([each[is_match == 1] for each in (comparison.left, comparison.right)]))
         crowded = int(np.quantile(partners[partners > 0], CROWDED, method="higher"))
-        reached = np.where(margin_distances <= candidate_distance, doubts, np.inf)
+        reached = np.where(margin_distances <= candidate_distance, judged.doubts, np.inf)
         if len(np.unique(is_match[evidence][np.isfinite(reached[evidence])])) < 2:
-            reached = doubts  # every imposite is out of reach: then those say what little can be said
+            reached = judged.doubts  # every imposite is out of reach: then those say what little can be said
 
         def calibrated(scores: NDArray[np.float64]) -> Calibration:
             left, right = comparison.left[evidence], comparison.right[evidence]
@@ -170,32 +115,23 @@ class Verifier:
 
         rivalry = None
         if contest is not None:
-            pressure = np.zeros((len(comparison), 2))
-            compared = contest.compared(lambda some: _compared(some, schema))
-            for fold, judged in of_fold.items():
-                here, held = np.flatnonzero(contest.folds == fold), np.flatnonzero(folds == fold)
-                said = words[fold].score(contest.comparison.take(here))
-                shown = _features(compared[here], contest.margin_distances[here], said)
-                near = contest.margin_distances[here] <= candidate_distance
-                rivals = np.where(near, -(weights[fold] @ _log_odds(*judged, shown)), np.inf)
-                pressure[held] = pressures(contest.asked_at(held), contest.rivals_at(here), rivals)
+            pressure = contest.pressures(judged.by_fold, folds, candidate_distance, schema)
             some = evidence[np.isfinite(reached[evidence])]
             nearer, farther = weigh(reached[some], pressure[some], is_match[some])
-            among = among_rivals(reached, pressure, nearer, farther)
-            rivalry = Rivalry(nearer, farther, calibrated(among))
+            rivalry = Rivalry(nearer, farther, calibrated(among_rivals(reached, pressure, nearer, farther)))
         verifier = cls(
             schema,
             idf,
-            WordWeights.fit(comparison.take(learned), is_match[learned]),
-            tuple(booster.model_to_string() for booster in trees),
-            linear,
-            tuple(mean_weights(np.sum(list(losses.values()), axis=0), JUDGES).tolist()),
+            judged.whole.words,
+            tuple(booster.model_to_string() for booster in judged.whole.boosters),
+            judged.whole.linear,
+            tuple(judged.whole.weights.tolist()),
             calibrated(reached),
             candidate_distance,
             max(NEIGHBOURS, crowded),
             rivalry,
         )
-        return verifier, doubts
+        return verifier, judged.doubts
 
     @cached_property
     def _boosters(self) -> tuple[Any, ...]:
@@ -227,7 +163,7 @@ class Verifier:
         for start in range(0, len(left), BLOCK_PAIRS):
             here = slice(start, start + BLOCK_PAIRS)
             features = self._features(profiles, left[here], right[here], margin_distances[here])
-            log_odds = _log_odds(self._boosters, self.linear, features)
+            log_odds = log_odds_of(self._boosters, self.linear, features)
             # Not @, whose last digits depend on where a pair stands: it has the same doubt in whatever company.
             doubts[here] = -(np.array(self.weights)[:, None] * log_odds).sum(axis=0)
         return doubts
@@ -276,7 +212,7 @@ class Verifier:
         margin_distances: NDArray[np.float64],
     ) -> NDArray[np.float32]:
         comparison = Comparison(profiles, left, right)
-        return _features(_compared(comparison, self.schema), margin_distances, self.words.score(comparison))
+        return features_of(compare(comparison, self.schema), margin_distances, self.words.score(comparison))
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -324,51 +260,3 @@ class Verifier:
             int(decision["neighbours"]),
             rivalry and Rivalry.from_json(rivalry),
         )
-
-
-def _features(
-    compared: NDArray[np.float32], margin_distances: NDArray[np.float64], said: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    return np.column_stack([compared, margin_distances, said]).astype(np.float32)
-
-
-def _compared(comparison: Comparison, schema: Schema) -> NDArray[np.float32]:
-    blocks = range(0, len(comparison), BLOCK_PAIRS)
-    parts = [comparison.take(slice(start, start + BLOCK_PAIRS)).features(schema) for start in blocks]
-    return np.concatenate(parts) if parts else np.empty((0, len(feature_names(schema))), np.float32)
-
-
-def _grow(
-    features: NDArray[np.float32],
-    is_match: NDArray[np.int8],
-    weights: NDArray[np.float64],
-    signs: list[int],
-    seed: int,
-) -> tuple[Any, ...]:
-    lgb = lightgbm()
-    return tuple(
-        lgb.train({**_PARAMETERS, **kind, "seed": seed}, lgb.Dataset(features, is_match, weight=weights), _ROUNDS)
-        for kind in (_PLAIN, {**_RANDOM, "monotone_constraints": signs})
-    )
-
-
-def _log_odds(boosters: tuple[Any, ...], linear: Linear, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(3, m) by each judge."""
-    return np.stack([*(predict(each, features) for each in boosters), linear.log_odds(features)])
-
-
-def predict(booster: Any, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(m,) log-odds by trees, on as many threads as torch has: LightGBM's own would get in the way of blocks that are done side by side."""
-    return np.asarray(booster.predict(features, raw_score=True, num_threads=torch.get_num_threads()))
-
-
-def lightgbm() -> Any:
-    """The library, imported when it is first asked for; raises SettingsError where the system lacks what it needs."""
-    try:
-        import lightgbm
-    except OSError as error:  # the wheel leaves OpenMP's runtime to the system
-        raise SettingsError(
-            f"the verifier's LightGBM cannot be loaded ({error}): install the system's OpenMP runtime "
-            "(Debian, Ubuntu: apt install libgomp1; macOS: brew install libomp), or give --verifier none"
-        ) from error
-    return lightgbm

@@ -18,9 +18,9 @@ from pipeline.records import Records
 from siamese.comparison import Comparison, feature_signs
 from siamese.encoder import SiameseEncoder
 from siamese.errors import SiameseError
+from siamese.judges import DISTANCE_SIGN
 from siamese.profiles import Profiles
 from siamese.settings import TrainingConfig
-from siamese.verifier import DISTANCE_SIGN
 
 log = logging.getLogger("siamese")
 

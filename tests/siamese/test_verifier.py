@@ -11,10 +11,11 @@ from sklearn.metrics import average_precision_score
 
 from siamese.comparison import Comparison, feature_signs
 from siamese.errors import SettingsError
+from siamese.judges import DISTANCE_SIGN, SAID_SIGN
 from siamese.profiles import Profiles, document_frequency
 from siamese.schema import Field, Kind, Schema
 from siamese.stacking import log_losses
-from siamese.verifier import DISTANCE_SIGN, SAID_SIGN, Verifier
+from siamese.verifier import Verifier
 from siamese.wordweights import WordWeights
 
 SCHEMA = Schema(fields=(Field(name="title", kind=Kind.TEXT), Field(name="price", kind=Kind.NUMBER)))
@@ -81,7 +82,7 @@ def test_no_label_weighs_the_judges_of_its_own_pair(monkeypatch) -> None:
         def judge(log_odds, is_match, weights, fold=fold, seen=seen):
             return log_losses(log_odds, 1 - is_match if next(seen) == fold else is_match, weights)
 
-        monkeypatch.setattr("siamese.verifier.log_losses", judge)
+        monkeypatch.setattr("siamese.judges.log_losses", judge)
         _, turned = fit()
         np.testing.assert_array_equal(turned[fold == FOLDS], doubts[fold == FOLDS])
         assert np.abs(turned - doubts)[(FOLDS >= 0) & (fold != FOLDS)].max() > 0.1
