@@ -1,8 +1,8 @@
 """F1 on the labelled-pair sets of ``../shared/data``, on their published splits, beside published and zero-shot matchers.
 
-Pairs are judged as a link does, among what else the two tables hold for either record; published matchers see two records by themselves, and
-so does the column that says so. Everything is chosen on train and valid; test is judged once a seed, at the end. Each set runs in a process of its own, so that its
-peak memory is its own. Prints Markdown; ``--out FOLDER`` writes it there with all figures as JSON.
+Pairs are judged as a link does, among what else the two tables hold for either record. Published matchers see two records by themselves,
+and so does the column that says so. Everything is chosen on train and valid; test is judged once a seed, at the end. Each set runs in a
+process of its own, so that its peak memory is its own. Prints Markdown; ``--out FOLDER`` writes it there with all figures as JSON.
 """
 
 import argparse
