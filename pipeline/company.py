@@ -79,9 +79,10 @@ class Tables:
             margin: in units of the energy.
             idf: what the verifier's profiles are made with.
         """
-        profiles = Profiles.of(self.texts, schema, idf)
+        rows = rivals.pairs.rows()
+        met = rivals.pairs.renumber(rows)
         return Contest(
-            Comparison(profiles, rivals.pairs.left, rivals.pairs.right),
+            Comparison(Profiles.of(self.texts.take(pa.array(rows)), schema, idf), met.left, met.right),
             rivals.distances.astype(np.float64) / margin,
             rivals.folds,
             self.said(rivals.pairs),

@@ -2,8 +2,8 @@
 
 Two tables that list the same things seldom list one twice, so a pair is less likely a match where either record has something better. If
 each record had one partner at most, the log-odds of a pair would be its own, less ``log(1 + odds of the rival)`` for either end: its odds
-times the probability that no rival is the match. Tables do not keep that rule so strictly, and the likeliest rival is not the only one: how
-much of each term counts is learned from held-out pairs, with a prior that nothing of it does.
+times the probability that no rival is the match. Tables do not keep that rule so strictly, perhaps one does and the other does not, and the
+likeliest rival is not the only one: how much of each term counts is learned from held-out pairs, with a prior that nothing of it does.
 
 A pair's own doubt stays what it is in whatever company; only what is decided between two tables looks at rivals.
 """
@@ -30,40 +30,40 @@ class Rivalry:
     """What rivals say.
 
     Attributes:
-        nearer: weight of the log(1 + odds) of the likelier of the two ends' rivals, 0 or more.
-        farther: of the less likely one's.
+        left: weight of log(1 + odds of the rival) where it is the left record's, 0 or more.
+        right: where it is the right record's.
         calibration: of the doubts of pairs among their rivals.
     """
 
-    nearer: float
-    farther: float
+    left: float
+    right: float
     calibration: Calibration
 
     def doubts(self, own: NDArray[np.float64], pressure: NDArray[np.float64]) -> NDArray[np.float64]:
         """(m,) doubts of pairs among their rivals; see :func:`among_rivals`."""
-        return among_rivals(own, pressure, self.nearer, self.farther)
+        return among_rivals(own, pressure, self.left, self.right)
 
     def to_json(self) -> dict[str, Any]:
-        weights = {"nearer": self.nearer, "farther": self.farther}
+        weights = {"left": self.left, "right": self.right}
         return {**weights, "calibration": self.calibration.model_dump(mode="json")}
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> "Rivalry":
         calibration = Calibration.model_validate(said["calibration"])
-        return cls(float(said["nearer"]), float(said["farther"]), calibration)
+        return cls(float(said["left"]), float(said["right"]), calibration)
 
 
 def among_rivals(
-    own: NDArray[np.float64], pressure: NDArray[np.float64], nearer: float, farther: float
+    own: NDArray[np.float64], pressure: NDArray[np.float64], left: float, right: float
 ) -> NDArray[np.float64]:
     """(m,) doubts of pairs among their rivals, never less than their own.
 
     Args:
         own: (m,) doubts of the pairs by themselves.
         pressure: (m, 2) of :func:`pressures`.
-        nearer, farther: weights of the greater and of the lesser pressure.
+        left, right: weights of its columns.
     """
-    return own + nearer * pressure.max(axis=1) + farther * pressure.min(axis=1)
+    return own + left * pressure[:, 0] + right * pressure[:, 1]
 
 
 def weigh(own: NDArray[np.float64], pressure: NDArray[np.float64], is_match: NDArray[np.int8]) -> tuple[float, float]:
@@ -75,9 +75,9 @@ def weigh(own: NDArray[np.float64], pressure: NDArray[np.float64], is_match: NDA
         is_match: (n,) labels.
 
     Returns:
-        The weights of the greater and of the lesser pressure, 0 or more.
+        The weights of the left and of the right end's, 0 or more.
     """
-    design = np.column_stack([-own, np.ones(len(own)), -pressure.max(axis=1), -pressure.min(axis=1)])
+    design = np.column_stack([-own, np.ones(len(own)), -pressure])
     towards = np.where(is_match == 1, 1.0, -1.0)
     given, spread = np.array([1.0, 0.0, 0.0, 0.0]), np.append(GIVEN_SPREAD, [COUNTS, COUNTS])
 
@@ -87,8 +87,8 @@ def weigh(own: NDArray[np.float64], pressure: NDArray[np.float64], is_match: NDA
         return float(np.logaddexp(0, -odds).sum() + moved @ moved / 2), slope @ design + moved / spread
 
     bounds = [(LEAST_OWN, None), (None, None), (0, None), (0, None)]
-    factor, _, nearer, farther = minimize(loss, given, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return float(nearer / factor), float(farther / factor)
+    factor, _, left, right = minimize(loss, given, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return float(left / factor), float(right / factor)
 
 
 def pressures(asked: Ends, among: Ends, doubts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -117,8 +117,8 @@ class Verifier:
         if contest is not None:
             pressure = contest.pressures(judged.by_fold, folds, candidate_distance, schema)
             some = evidence[np.isfinite(reached[evidence])]
-            nearer, farther = weigh(reached[some], pressure[some], is_match[some])
-            rivalry = Rivalry(nearer, farther, calibrated(among_rivals(reached, pressure, nearer, farther)))
+            left, right = weigh(reached[some], pressure[some], is_match[some])
+            rivalry = Rivalry(left, right, calibrated(among_rivals(reached, pressure, left, right)))
         verifier = cls(
             schema,
             idf,
@@ -218,7 +218,7 @@ class Verifier:
         return {
             "weights": dict(zip(("trees", "random_trees", "linear"), self.weights, strict=True)),
             "candidate_distance": self.candidate_distance,
-            "rivals": self.rivalry and {"nearer": self.rivalry.nearer, "farther": self.rivalry.farther},
+            "rivals": self.rivalry and {"left": self.rivalry.left, "right": self.rivalry.right},
             **self.calibration.summary(),
         }
 

@@ -107,13 +107,13 @@ def test_a_link_judges_pairs_among_their_rivals(two: Two, linked: Path) -> None:
     """Held against all doubts of all pairs, with a loop."""
     model, pairs = SiameseEncoder.load(two.model), pd.read_parquet(linked / "pairs.parquet")
     rivalry, own = model.verifier.rivalry, own_doubts(model, two.left, two.right)
-    assert max(rivalry.nearer, rivalry.farther) > 0.1
+    assert max(rivalry.left, rivalry.right) > 0.1
     said = [pd.read_parquet(path)["title"].to_numpy() for path in (two.left, two.right)]
     expected = []
     for left, right in zip(*places(pairs), strict=True):
         rivals = own[left, said[1] != said[1][right]].min(), own[said[0] != said[0][left], right].min()
         pressure = np.logaddexp(0, -np.array([rivals]))
-        expected.append(among_rivals(own[[left], right], pressure, rivalry.nearer, rivalry.farther)[0])
+        expected.append(among_rivals(own[[left], right], pressure, rivalry.left, rivalry.right)[0])
     np.testing.assert_allclose(pairs["score"], expected, atol=1e-5)
     assert (pairs["score"] > own[places(pairs)] + 0.1).sum() > 5
     probability = rivalry.calibration.probability(pairs["score"])

@@ -60,13 +60,13 @@ def contested(exclusive: bool, n: int = 4000, seed: int = 0) -> tuple[np.ndarray
 
 
 def test_rivals_count_in_full_where_a_record_has_one_partner_at_most() -> None:
-    nearer, _ = weigh(*contested(exclusive=True))
-    assert nearer == pytest.approx(1, abs=0.15)
+    left, right = weigh(*contested(exclusive=True))
+    assert left == pytest.approx(1, abs=0.15) and right == 0
 
 
 def test_rivals_count_for_nothing_where_one_match_says_nothing_of_another() -> None:
-    nearer, farther = weigh(*contested(exclusive=False))
-    assert 0 <= nearer < 0.1 and 0 <= farther < 0.1
+    left, right = weigh(*contested(exclusive=False))
+    assert 0 <= left < 0.1 and right == 0
 
 
 def test_where_a_match_makes_another_likelier_rivals_count_for_nothing() -> None:
@@ -81,9 +81,16 @@ def test_a_few_labels_move_little() -> None:
     assert of_few < 0.5 < of_some
 
 
-def test_the_likelier_rival_has_a_weight_of_its_own_and_no_rival_no_weight() -> None:
+def test_either_table_has_a_weight_of_its_own() -> None:
+    """Many offers of one product: a product's other offers say nothing, an offer's other products say all."""
+    own, pressure, is_match = contested(exclusive=True)
+    of_free, _, other_labels = contested(exclusive=False, seed=1)
+    own, is_match = np.append(own, of_free), np.append(is_match, other_labels)
+    free = np.column_stack([np.zeros(len(of_free)), np.logaddexp(0, -of_free.reshape(-1, 2)[:, ::-1]).ravel()])
+    left, right = weigh(own, np.concatenate([pressure, free]), is_match)
+    assert left == pytest.approx(1, abs=0.15) and right < 0.1
     pressure = np.array([[2.0, 0.5], [0.5, 2.0], [0.0, 0.0]])
-    np.testing.assert_allclose(among_rivals(np.array([1.0, 1.0, 1.0]), pressure, 1.0, 0.1), [3.05, 3.05, 1.0])
+    np.testing.assert_allclose(among_rivals(np.array([1.0, 1.0, 1.0]), pressure, 1.0, 0.1), [3.05, 1.7, 1.0])
 
 
 def test_it_is_the_same_when_it_is_read_again() -> None:
