@@ -129,9 +129,10 @@ def fit_encoder(
     }
     encoder = SiameseEncoder(network, config.energy, crossed.margin, calibration, config, metrics, verifier=verifier)
     encoder.portraits = {"all": _portrait(known, schema)}
-    if data.sides is not None:
+    sides = data.sides_of(named)
+    if sides is not None:
         for name, side in (("left", 0), ("right", 1)):
-            encoder.portraits[name] = _portrait(known.filter(pa.array(data.sides[data.known] == side)), schema)
+            encoder.portraits[name] = _portrait(known.filter(pa.array(sides[data.known] == side)), schema)
     if config.lessons:
         ids = data.records[records.id_column].take(pa.array(material.rows))
         encoder.lessons = _lessons(encoder, material, ids, held, scores, None if folds else learned)
