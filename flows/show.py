@@ -51,16 +51,14 @@ def _with_interval(reliability: dict[str, Any], name: str) -> str:
     return f"{reliability[name]:.3f} (95%: {low:.3f} to {high:.3f})"
 
 
-def _judge(result: dict[str, Any]) -> str:
-    return f"the {result['decided_by']}{', among rivals' if result.get('among_rivals') else ''}"
-
-
 def evaluated(result: dict[str, Any]) -> None:
+    from pipeline.report import judge_said
+
     figures(
         f"{result['split']} pairs",
         [
             ("pairs", f"{result['pairs']:,}, {result['matches']:,} of them genuine"),
-            ("decided by", f"{_judge(result)}, probability of at least {result['min_probability']:.2f}"),
+            ("decided by", f"the {judge_said(result)}, probability of at least {result['min_probability']:.2f}"),
             ("precision", f"{result['precision']:.3f}"),
             ("recall", f"{result['recall']:.3f}"),
             ("F1", f"{result['f1']:.3f}"),
@@ -85,7 +83,7 @@ def scored(result: dict[str, Any]) -> None:
         f"Scores in {result['out']}",
         [
             ("pairs", f"{result['pairs']:,}, {result['flagged']:,} of them flagged"),
-            ("decided by", f"{_judge(result)}, probability of at least {result['min_probability']:.2f}"),
+            ("decided by", f"the {result['decided_by']}, probability of at least {result['min_probability']:.2f}"),
         ],
     )
 
@@ -106,14 +104,14 @@ def indexed(result: dict[str, Any]) -> None:
 
 
 def run(summary: dict[str, Any], records: str | None = None) -> None:
-    from pipeline.report import drift_said, headline
+    from pipeline.report import drift_said, headline, judge_said
 
     calibrated = summary["calibrated"]
     asked = f", probability of at least {summary['min_probability']:.2f}" if calibrated else ""
     rows = [
         (
             "pairs",
-            f"{summary['matches']:,} flagged by {_judge(summary)}{asked} ({summary['threshold_from']})",
+            f"{summary['matches']:,} flagged by the {judge_said(summary)}{asked} ({summary['threshold_from']})",
         ),
         ("groups", f"{summary['clusters']:,}, the largest of {summary['largest_cluster']:,} records"),
     ]

@@ -1,6 +1,7 @@
 """Company: the records among which labelled pairs have their rivals, read from their two tables."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -39,18 +40,22 @@ class Tables:
 
     @classmethod
     def of(
-        cls, data: TrainingSet, pairs: Pairs, readable: NDArray[np.int64], asking: NDArray[np.int64], tower: Tower
-    ) -> "Tables | None":
-        """The two tables that pairs tie, None where they do not tie two.
+        cls,
+        data: TrainingSet,
+        sides: NDArray[np.int8],
+        pairs: Pairs,
+        readable: NDArray[np.int64],
+        asking: NDArray[np.int64],
+        tower: Tower,
+    ) -> Self:
+        """The two tables that pairs tie.
 
         Args:
-            pairs: that tell the tables apart; their labels are not looked at.
+            sides: (n records of the training set,) 0 or 1: the table of each.
+            pairs: all of whose records are taken in; their labels are not looked at.
             readable: (r,) ascending rows of the records that may be read.
             asking: (k,) some of these, whose rivals will be asked for.
         """
-        sides = data.sides_of(pairs)
-        if sides is None:
-            return None
         named, rows = np.isin(readable, pairs.rows()), []
         for side in (0, 1):
             of_side = sides[readable] == side

@@ -86,7 +86,9 @@ def judge_pairs(
     """
     rows, tables = pairs.rows(), None
     if threshold.judge(encoder, of_two=True).rivalry is not None:
-        tables = Tables.of(data, pairs, np.arange(data.records.num_rows), rows, encoder.tower)
+        sides = data.sides_of(pairs)
+        if sides is not None:
+            tables = Tables.of(data, sides, pairs, np.arange(data.records.num_rows), rows, encoder.tower)
     judge, decision = threshold.settle(encoder, of_two=tables is not None)
     judgement = score_rows(encoder, judge, decision, data.records, pairs).judgement
     if tables is not None:

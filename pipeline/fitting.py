@@ -79,7 +79,9 @@ def fit_encoder(
     network.fit_corpus(network.featurise(known))
     material = Material.of(data, schema, network, config)
     named = train + valid + data.of(BETWEEN)
-    tables = None if config.verifier == "none" else Tables.of(data, named, data.known, material.rows, network)
+    sides, tables = data.sides_of(named), None
+    if sides is not None and config.verifier != "none":
+        tables = Tables.of(data, sides, named, data.known, material.rows, network)
 
     embeddings = network.embed(material.features)
     choosing = material.valid_and_near(embeddings)
@@ -129,7 +131,6 @@ def fit_encoder(
     }
     encoder = SiameseEncoder(network, config.energy, crossed.margin, calibration, config, metrics, verifier=verifier)
     encoder.portraits = {"all": _portrait(known, schema)}
-    sides = data.sides_of(named)
     if sides is not None:
         for name, side in (("left", 0), ("right", 1)):
             encoder.portraits[name] = _portrait(known.filter(pa.array(sides[data.known] == side)), schema)

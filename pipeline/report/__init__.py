@@ -2,6 +2,16 @@
 
 from pipeline.report.examples import ZERO, Example, pick_examples
 from pipeline.report.page import write_report
-from pipeline.report.words import assurance, drift_said, headline, markdown
+from pipeline.report.words import assurance, drift_said, headline, judge_said, markdown
 
-__all__ = ["ZERO", "Example", "assurance", "drift_said", "headline", "markdown", "pick_examples", "write_report"]
+__all__ = [
+    "ZERO",
+    "Example",
+    "assurance",
+    "drift_said",
+    "headline",
+    "judge_said",
+    "markdown",
+    "pick_examples",
+    "write_report",
+]

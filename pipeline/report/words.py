@@ -5,6 +5,11 @@ from typing import Any
 from pipeline.drift import what_drifted
 
 
+def judge_said(described: dict[str, Any]) -> str:
+    """Who decided, of what a decision says, for people; a run of before says nothing of rivals."""
+    return f"{described['decided_by']}{', among rivals' if described.get('among_rivals') else ''}"
+
+
 def headline(summary: dict[str, Any]) -> str:
     """A run in one sentence."""
     if summary.get("kind") == "link":
@@ -38,7 +43,7 @@ def markdown(summary: dict[str, Any]) -> str:
         ("Pairs flagged", f"{summary['matches']:,} of {summary['pairs']:,} written"),
         ("Groups of two or more", f"{summary['clusters']:,}, the largest of {summary['largest_cluster']:,} records"),
         ("Flagged from", f"a probability of {summary['min_probability']:.3g} ({summary['threshold_from']})"),
-        ("Decided by", f"{summary['decided_by']}{', among rivals' if summary.get('among_rivals') else ''}"),
+        ("Decided by", judge_said(summary)),
         ("For a person to look at", f"{_many(summary['review'], 'pair')} of a probability between 0.1 and 0.9"),
     ]
     if summary.get("evaluation"):

@@ -35,7 +35,8 @@ SIDES = np.repeat([0, 1], N).astype(np.int8)
 def tables(data: TrainingSet, readable: np.ndarray | None = None) -> Tables | None:
     tower = build_tower("ngram", Schema.infer(data.records.select(["title"])), None, 0)
     readable = np.arange(2 * N) if readable is None else readable
-    return Tables.of(data, data.pairs, readable, data.pairs.rows(), tower)
+    sides = data.sides_of(data.pairs)
+    return None if sides is None else Tables.of(data, sides, data.pairs, readable, data.pairs.rows(), tower)
 
 
 @pytest.mark.parametrize("data", [made(SIDES), made(None, mark="shop")], ids=["two files", "a column"])
