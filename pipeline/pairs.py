@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from pipeline.records import Records, as_ids, read_table, stacked
-from siamese.components import components
+from siamese.components import components, walked
 from siamese.errors import DataError
 from siamese.pairs import Pairs
 
@@ -203,11 +201,7 @@ def split_by_entity(pairs: Pairs, n_records: int, seed: int) -> NDArray[np.str_]
     random = np.random.default_rng(seed)
     shuffle = random.permutation(n_entities)
     left, right = shuffle[entities[pairs.left]], shuffle[entities[pairs.right]]
-    graph = coo_array(
-        (np.ones(2 * len(pairs), np.int8), (np.r_[left, right], np.r_[right, left])), shape=(n_entities, n_entities)
-    )
-    place = np.empty(n_entities, np.int64)
-    place[reverse_cuthill_mckee(graph.tocsr(), symmetric_mode=True)] = np.arange(n_entities)
+    place = walked(left, right, n_entities)
     # Cut so that each run has its share of the pairs and of the matches, not of the records: most records may be in no pair.
     matched = left[pairs.is_match == 1]
     weight = np.bincount(np.r_[place[left], place[right]], minlength=n_entities) / max(2 * len(pairs), 1)

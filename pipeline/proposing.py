@@ -10,7 +10,7 @@ Blocks of queries and of candidates are done by anyone who sees the folder, in a
     cells/            the searched side, parted: the smaller one, or the only one; none where buckets hold enough
     found/            a file a block of queries: pairs of rows
     pool/             of a large corpus: all that buckets and cells held, each pair once, and how far apart at most
-    looked/           the candidates among all that was found, each pair once, and how many make a block
+    looked/           the candidates among all that was found, each pair once, how many make a block, and in what order, if in another
     glance.json       what lets candidates go by without a second look; missing where nothing does
     drawn/            those that were looked at to settle that: places among all, and scores
     scores/           a file a block of those
@@ -40,7 +40,7 @@ from siamese.glance import Glance, seen_of
 from siamese.spellings import BANDS, COUNT_BITS, count_words, spell
 
 LEFT, RIGHT, CELLS, PLAN, FOUND, LOOKED, SCORES = "left", "right", "cells", "plan.json", "found", "looked", "scores"
-FACTS, COUNTS, SPELLED, SHARED = "facts.json", "counts.npy", "spelled", "shared"
+FACTS, COUNTS, SPELLED, SHARED, ORDER = "facts.json", "counts.npy", "spelled", "shared", "order.npy"
 GLANCE, DRAWN, POOL, BUCKETS = "glance.json", "drawn", "pool", "buckets.json"
 COUNTED = 65_536  # contents of a side that words are counted in
 WORTH_A_PAIR = 0.003  # new matches among the pairs that buckets of one size hold, below which they are not measured
@@ -236,7 +236,7 @@ def search_block(encoder: Encoder, work: Path, number: int) -> dict[str, Any]:
 
 
 def gather(encoder: Encoder, work: Path) -> dict[str, Any]:
-    """All that was found, each pair once: left and right as in the run, ordered so that near records lie near each other."""
+    """All that was found, each pair once: left and right as in the run."""
     facts, sides = read_json(work / PLAN), Sides(encoder, work)
     pairs = found_in(work / SHARED, work / FOUND)
     pairs = pairs.once() if sides.asks_itself else pairs.distinct()
@@ -248,7 +248,11 @@ def gather(encoder: Encoder, work: Path) -> dict[str, Any]:
     apart = measure(asking, pairs.left, searched, pairs.right, encoder.energy)
     pairs = replace(pairs, distances=apart)
     pairs = pairs.take(within_scope(pairs, scope, len(asking), sides.asks_itself))
-    return save_looked_at(work, pairs if sides.asking is sides.left else pairs.turned())
+    pairs = pairs if sides.asking is sides.left else pairs.turned()
+    order = pairs.neighbourly(of_two=not sides.asks_itself) if facts["cells"] > 1 else None
+    if order is not None:
+        save_array(work / LOOKED / ORDER, order)
+    return save_looked_at(work, pairs)
 
 
 def save_looked_at(work: Path, pairs: RowPairs) -> dict[str, int]:
@@ -305,11 +309,13 @@ def score_block(encoder: Encoder, work: Path, threshold: Threshold, number: int)
     """Score one block of the candidates."""
     judge, sides = planned_judge(encoder, threshold, work), Sides(encoder, work)
     block = read_json(work / LOOKED / FACTS)["block"]
-    pairs = looked_at(work).take(slice(number * block, (number + 1) * block))
-    scores = np.full(len(pairs), np.nan)
-    places = np.load(work / DRAWN / "places.npy") - number * block
-    here = (places >= 0) & (places < len(pairs))
-    scores[places[here]] = np.load(work / DRAWN / "scores.npy")[here]
+    every = looked_at(work)
+    here = _order(work, len(every))[number * block : (number + 1) * block]
+    pairs, scores = every.take(here), np.full(len(here), np.nan)
+    drawn, known = np.load(work / DRAWN / "places.npy"), np.load(work / DRAWN / "scores.npy")
+    if len(drawn):
+        place = np.minimum(np.searchsorted(drawn, here), len(drawn) - 1)
+        scores = np.where(drawn[place] == here, known[place], np.nan)
     rest = np.flatnonzero(np.isnan(scores))
     scores[rest] = judge.score_rows(*_rows_of(encoder, sides, pairs.take(rest)))
     save_array(work / SCORES / f"{number:06d}.npy", scores)
@@ -328,4 +334,13 @@ def _rows_of(encoder: Encoder, sides: Sides, pairs: RowPairs) -> Rows:
 def scores_of(work: Path) -> NDArray[np.float64]:
     """(m,) scores of all candidates."""
     parts = [np.load(path) for path in sorted((work / SCORES).glob("*.npy"))]
-    return np.concatenate(parts) if parts else np.empty(0)
+    scores = np.concatenate(parts) if parts else np.empty(0)
+    ordered = np.empty_like(scores)
+    ordered[_order(work, len(scores))] = scores
+    return ordered
+
+
+def _order(work: Path, n: int) -> NDArray[np.int64]:
+    """(n,) places of the candidates, as blocks take them."""
+    path = work / LOOKED / ORDER
+    return np.load(path, mmap_mode="r") if path.is_file() else np.arange(n)

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese.components import walked
+
+DENSE = 3  # pairs a record, below which an order that brings near ones together costs more than it saves
+
 
 @dataclass(frozen=True)
 class RowPairs:
@@ -51,6 +55,23 @@ class RowPairs:
         keys = keys[fresh]
         left, right = keys >> np.uint64(32), keys & np.uint64(2**32 - 1)
         return RowPairs(left.astype(np.int64), right.astype(np.int64), self.distances[order[fresh]])
+
+    def neighbourly(self, *, of_two: bool) -> NDArray[np.int64] | None:
+        """(m,) an order of pairs in which those of the same records, and of records paired with these, lie near each other.
+
+        A block of such pairs is of few records. None where records have few pairs each: any block is of many.
+
+        Args:
+            of_two: left and right are rows of two tables.
+        """
+        left = self.left
+        right = self.right + (left.max(initial=-1) + 1 if of_two else 0)
+        n = int(max(left.max(initial=-1), right.max(initial=-1))) + 1
+        if len(self) <= DENSE * n:
+            return None
+        place = walked(left, right, n)
+        one, other = place[left], place[right]
+        return np.lexsort((np.maximum(one, other), np.minimum(one, other)))
 
 
 def blocks_by_sum(counts: NDArray[np.int64], limit: int) -> Iterator[NDArray[np.int64]]:

@@ -192,7 +192,7 @@ def _joined(texts: pa.Array) -> pa.Array:
         table[table] = [chr(point).isalnum() for point in np.flatnonzero(table)]
         octets = 2 + (points > 0x7FF).astype(np.int64) + (points > 0xFFFF)  # of a character in UTF-8
         kept[data > 0x7F] = np.repeat(table[points], octets)
-    ends = np.concatenate(([0], np.cumsum(kept)))[offsets]
+    ends = offsets - np.searchsorted(np.flatnonzero(~kept), offsets)
     return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(data[kept]))
 
 
