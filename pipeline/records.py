@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from siamese.errors import DataError, SiameseError, reason
 from siamese.schema import Schema, as_table
-from siamese.text import as_text
+from siamese.text import as_text, text_of
 
 BATCH_RECORDS = 65_536
 CSV_BLOCK = 16 * 2**20  # bytes; a record must fit in one
@@ -376,11 +376,13 @@ def _json(stream: BinaryIO, _: list[str] | None) -> Iterator[pa.Table]:
             continue
         try:
             row = json.loads(line)
+            if isinstance(row, dict):
+                row = {name: text_of(v) if isinstance(v, dict | list) else v for name, v in row.items()}
         except (ValueError, RecursionError) as error:
             raise ValueError(f"line {number} is not JSON ({reason(error)})") from error
         if not isinstance(row, dict):
             raise ValueError(f"line {number} is {type(row).__name__}, expected an object")
-        rows.append({name: json.dumps(v) if isinstance(v, dict | list) else v for name, v in row.items()})
+        rows.append(row)
         if len(rows) == BATCH_RECORDS:
             yield as_table(rows)
             rows = []

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from siamese.errors import DataError, SchemaError, reason
-from siamese.text import as_text
+from siamese.text import as_text, text_of
 
 INFERENCE_SAMPLE = 50_000  # records looked at to tell a column's kind; kinds do not change with more of them
 
@@ -183,7 +183,7 @@ def _loose_array(values: Any) -> pa.Array | pa.ChunkedArray:
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        texts = [None if value is None else str(value) for value in values]
+        texts = [text_of(value) for value in values]
         holes = ("nan", "NaT", "<NA>")  # how pandas's missing values print, which are no strings
         missing = [text in holes and not isinstance(value, str) for text, value in zip(texts, values, strict=True)]
         return pa.array(texts, pa.large_string(), mask=np.array(missing, bool))

@@ -4,12 +4,16 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from siamese.errors import DataError
+
 SPACE = 32
+PARTED = ", "  # between the parts of a nested value
 COMBINING_DIACRITICS = (0x0300, 0x036F)  # the accents that NFKD splits off Latin, Greek and Cyrillic letters
 
 
@@ -45,7 +49,14 @@ class Words:
 
 
 def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """A column of any type as large_string with nulls kept; blank values and NaN are null too: missing is one thing."""
+    """A column of any type as large_string with nulls kept; blank values and NaN are null too: missing is one thing.
+
+    A list, a map or a struct is what its parts say, one after the other; parts that are missing are left out, as are a struct's names,
+    which are the same in all records.
+
+    Raises:
+        DataError: it is nested deeper than Python goes.
+    """
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_dictionary(column.type):
@@ -57,12 +68,46 @@ def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
         whole = pc.all(pc.equal(column, pc.round(column))).as_py() and pc.less(pc.max(pc.abs(column)), 1e15).as_py()
         column = column.cast(pa.int64()) if whole else column  # a column of ints that holes made float: 7.0 is "7"
     try:
-        text = column.cast(pa.large_string())
-    except pa.ArrowNotImplementedError:  # nested values, such as a list of tags: their words are what counts
-        values = [None if value in (None, [], {}) else str(value) for value in column.to_pylist()]
-        text = pa.array(values, pa.large_string())
+        text = _parts(column) if pa.types.is_nested(column.type) else column.cast(pa.large_string())
+    except RecursionError as error:
+        raise DataError("a value holds hundreds of lists, each in another: flatten it") from error
     blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0)
     return pc.if_else(blank, pa.scalar(None, pa.large_string()), text)
+
+
+def _parts(column: pa.Array) -> pa.Array:
+    """Nested values as large_string, "" or null where no part says anything."""
+    between = pa.scalar(PARTED, pa.large_string())
+    if pa.types.is_union(column.type):
+        return pa.array([value if value is None else str(value) for value in column.to_pylist()], pa.large_string())
+    if pa.types.is_struct(column.type):
+        # The first, which is never null: where all parts are, Arrow 26 leaves the row out.
+        parts = [pa.repeat(pa.scalar("", pa.large_string()), len(column)), *map(as_text, column.flatten())]
+        return pc.utf8_slice_codeunits(pc.binary_join_element_wise(*parts, between, null_handling="skip"), len(PARTED))
+    if pa.types.is_map(column.type):
+        column = column.cast(pa.list_(pa.struct(list(column.type.field(0).type))))
+    texts, record = as_text(pc.list_flatten(column)), pc.list_parent_indices(column).to_numpy()
+    said = texts.is_valid().to_numpy(zero_copy_only=False)
+    bounds = np.concatenate(([0], np.cumsum(np.bincount(record[said], minlength=len(column)))))
+    lists = pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), texts.filter(pa.array(said)))
+    return pc.binary_join(lists, between)
+
+
+def text_of(value: Any) -> str | None:
+    """One value of JSON or of Python, as :func:`as_text` spells a column of them."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=str)
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        parts = [part for part in map(text_of, value) if part and not part.isspace()]
+        return PARTED.join(parts) or None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    is_missing = value is None or (isinstance(value, float) and value != value)
+    return None if is_missing else str(value)
 
 
 def normalise(text: pa.Array) -> pa.Array:

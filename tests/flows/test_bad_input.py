@@ -202,6 +202,11 @@ def typed(name: str, values: list[object]) -> Callable[[pd.DataFrame], bytes]:
     ("name", "content", "says"),
     [
         ("deep.jsonl", deep, "line 1 is not JSON"),
+        (
+            "nested.jsonl",
+            lambda _: b'{"record_id": "a", "n": ' + b"[" * 900 + b"1" + b"]" * 900 + b"}",
+            "line 1 is not JSON",
+        ),
         ("broken.csv.gz", broken(gzip.compress), "not a whole CSV file"),
         ("broken.csv.xz", broken(lzma.compress), "not a whole CSV file"),
         ("twice.csv", lambda _: b"record_id,name,name\n1,2,3\n", "names the column 'name' twice"),

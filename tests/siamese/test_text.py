@@ -1,6 +1,7 @@
 """Text: the vectorised cut into words equals the same rules written as a loop over one string."""
 
 import unicodedata
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from siamese.text import as_text, join_words, normalise, split_words
+from siamese.errors import DataError
+from siamese.text import as_text, join_words, normalise, split_words, text_of
 
 # Unassigned code points are left out: Arrow's Unicode tables are newer than Python's and know some of them.
 CHARACTERS = st.characters(exclude_categories=("Cs", "Cn"))
@@ -129,7 +131,60 @@ def test_any_type_becomes_text(column: pa.Array, expected: list[str | None]) -> 
     assert text.to_pylist() == expected
 
 
-def test_nested_values_give_their_words() -> None:
-    text = as_text(pa.array([["red", "blue"], None, []]))
-    assert words_of(normalise(text)) == [["red", "blue"], [], []]
-    assert text.null_count == 2
+NESTED = [
+    (pa.list_(pa.string()), [["red", "blue"], None, [], [None], ["", None, "x"]], ["red, blue", None, None, None, "x"]),
+    (pa.large_list(pa.string()), [["a"], [None, "b"]], ["a", "b"]),
+    (pa.list_(pa.string(), 2), [["a", "b"], None, ["c", None]], ["a, b", None, "c"]),
+    (pa.list_view(pa.string()), [["a"], []], ["a", None]),
+    (pa.list_(pa.list_(pa.string())), [[["a"], ["b", None]], [[]], None], ["a, b", None, None]),
+    (pa.list_(pa.null()), [[None], []], [None, None]),
+    (pa.list_(pa.float64()), [[7.0, None], [8.0, 9.0]], ["7", "8, 9"]),
+    (pa.map_(pa.string(), pa.int64()), [[("k", 1), ("l", None)], [], None], ["k, 1, l", None, None]),
+    (
+        pa.struct([("a", pa.string()), ("b", pa.list_(pa.int64()))]),
+        [{"a": "x", "b": [1, 2]}, None, {"a": None, "b": []}, {"a": " ", "b": [3]}],
+        ["x, 1, 2", None, None, "3"],
+    ),
+    (pa.struct([]), [{}, None], [None, None]),
+]
+
+
+@pytest.mark.parametrize(("kind", "values", "expected"), NESTED, ids=[str(kind) for kind, _, _ in NESTED])
+def test_nested_values_say_what_their_parts_say(kind: pa.DataType, values: list, expected: list[str | None]) -> None:
+    column = pa.array(values, kind)
+    text = as_text(column)
+    assert text.type == pa.large_string() and text.to_pylist() == expected
+    assert as_text(column.slice(1)).to_pylist() == expected[1:]
+    assert as_text(pa.chunked_array([column[:1], column[1:]])).to_pylist() == expected
+
+
+leaves = st.none() | st.text("ab ,", max_size=3) | st.integers(0, 99) | st.booleans()
+
+
+@given(st.lists(st.none() | st.lists(st.none() | st.text("ab ,", max_size=3), max_size=3), max_size=5))
+def test_a_value_and_a_column_of_it_are_spelled_alike(values: list) -> None:
+    column = as_text(pa.array(values, pa.list_(pa.string()))).to_pylist()
+    assert column == [text_of(value) for value in values]
+
+
+@given(
+    st.recursive(
+        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3)
+    )
+)
+def test_any_json_is_spelled_without_its_brackets(value: Any) -> None:
+    text = text_of(value)
+    assert text is None or not set(text) & set("[]{}\"'")
+
+
+def test_what_is_nested_too_deep_is_refused() -> None:
+    kind = pa.string()
+    for _ in range(900):
+        kind = pa.list_(kind)
+    with pytest.raises(DataError, match="flatten it"):
+        as_text(pa.nulls(2, kind))
+
+
+def test_what_python_holds_is_spelled_the_same_every_time() -> None:
+    assert text_of({"b", "a"}) == "a, b" and text_of(np.array([1, 2])) == "1, 2"
+    assert text_of([float("nan"), True, {"k": "v"}]) == "true, v"
