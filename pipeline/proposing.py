@@ -310,7 +310,7 @@ def score_block(encoder: Encoder, work: Path, threshold: Threshold, number: int)
     judge, sides = planned_judge(encoder, threshold, work), Sides(encoder, work)
     block = read_json(work / LOOKED / FACTS)["block"]
     every = looked_at(work)
-    here = _order(work, len(every))[number * block : (number + 1) * block]
+    here = order_of(work, len(every))[number * block : (number + 1) * block]
     pairs, scores = every.take(here), np.full(len(here), np.nan)
     drawn, known = np.load(work / DRAWN / "places.npy"), np.load(work / DRAWN / "scores.npy")
     if len(drawn):
@@ -336,11 +336,17 @@ def scores_of(work: Path) -> NDArray[np.float64]:
     parts = [np.load(path) for path in sorted((work / SCORES).glob("*.npy"))]
     scores = np.concatenate(parts) if parts else np.empty(0)
     ordered = np.empty_like(scores)
-    ordered[_order(work, len(scores))] = scores
+    ordered[order_of(work, len(scores))] = scores
     return ordered
 
 
-def _order(work: Path, n: int) -> NDArray[np.int64]:
+def save_scores(work: Path, scores: NDArray[np.float64]) -> None:
+    """What :func:`scores_of` gives, as one block."""
+    save_array(work / SCORES / "000000.npy", scores[order_of(work, len(scores))])
+    write_json(work / LOOKED / FACTS, {"block": max(len(scores), 1)})
+
+
+def order_of(work: Path, n: int) -> NDArray[np.int64]:
     """(n,) places of the candidates, as blocks take them."""
     path = work / LOOKED / ORDER
     return np.load(path, mmap_mode="r") if path.is_file() else np.arange(n)

@@ -12,8 +12,7 @@ has outgrown its plan, candidates are sought from scratch. Either way a content 
 Each step works from files to files in the run's work folder, as those of :mod:`pipeline.proposing` do, which go on from there.
 """
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,14 @@ from numpy.typing import NDArray
 
 from pipeline import proposing
 from pipeline.buckets import Sizes, pairs_of_rows
+from pipeline.carrying import carry_on
 from pipeline.cells import cell_count
-from pipeline.contents import SHARD_ROWS, Contents
+from pipeline.contents import Contents
 from pipeline.decision import Threshold
 from pipeline.embedding import (
     CONTENTS,
     DIGESTS,
     EMBEDDINGS,
-    PLACES,
     Corpus,
     Embeddings,
     Encoder,
@@ -38,8 +37,6 @@ from pipeline.embedding import (
     near,
     save_array,
     save_blocks,
-    shard_path,
-    shard_paths,
 )
 from pipeline.proposing import (
     BUCKETS,
@@ -48,13 +45,11 @@ from pipeline.proposing import (
     FOUND,
     GLANCE,
     LEFT,
-    LOOKED,
     MOST_BLOCKS,
     PLAN,
     POOL,
     QUERIES,
     SCORED_PAIRS,
-    SCORES,
     SPELLED,
 )
 from pipeline.rowpairs import RowPairs
@@ -96,7 +91,7 @@ def _embed(encoder: Encoder, contents: Contents, before: Corpus, old: NDArray[np
         fresh = encoder.encode(contents.take(new)) if len(new) else None
         save_blocks(path, (len(rows), encoder.dim), _filled(known, old[rows], fresh))
 
-    _carry_on(known, before.folder / EMBEDDINGS, old, folder, write)
+    carry_on(known, before.folder / EMBEDDINGS, old, folder, write)
 
 
 def _spell(encoder: Encoder, contents: Contents, state: State, old: NDArray[np.int64], folder: Path) -> None:
@@ -109,56 +104,7 @@ def _spell(encoder: Encoder, contents: Contents, state: State, old: NDArray[np.i
         block[:, is_new] = spell(contents.take(rows[is_new]), encoder.schema, counts)
         save_array(path, block)
 
-    _carry_on(known, state.folder / LEFT / SPELLED, old, folder, write)
-
-
-def _carry_on(
-    known: Embeddings | Spelled,
-    before: Path,
-    old: NDArray[np.int64],
-    folder: Path,
-    write: Callable[[Path, NDArray[np.int64]], None],
-) -> None:
-    """Shards of the earlier run as they are, and all rows that are in none of these in further shards.
-
-    Args:
-        known: what lies in the folder ``before``.
-        write: writes a shard of some rows, ascending.
-    """
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed meanwhile
-    folder.mkdir()
-    places = np.full(len(old), -1)
-    places[old >= 0] = known.at(old[old >= 0])
-    stays = np.append(_stay(known.sizes, places), False)[places // SHARD_ROWS]  # the last is of those that are nowhere
-    paths = shard_paths(before)
-    shards, shard = np.unique(places[stays] // SHARD_ROWS, return_inverse=True)
-    for number, one in enumerate(shards):
-        link(paths[one], shard_path(folder, number))
-    places[stays] = shard * SHARD_ROWS + places[stays] % SHARD_ROWS
-    written = np.flatnonzero(~stays)
-    places[written] = len(shards) * SHARD_ROWS + np.arange(len(written))
-    for start in range(0, max(len(written), 1 - len(shards)), SHARD_ROWS):  # one shard at least
-        write(shard_path(folder, len(shards) + start // SHARD_ROWS), written[start : start + SHARD_ROWS])
-    if len(shards):  # else all are in order
-        save_array(folder / PLACES, places)
-
-
-def _stay(rows: list[int], places: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(shards,) which shards are worth a link: those of which half is still there, and more than is written anew otherwise.
-
-    So shards are few, what is gone takes no more room than what is there, and a row is copied as often as the corpus doubles.
-
-    Args:
-        rows: of each shard.
-        places: of rows of now among the known ones; -1 of those that are new.
-    """
-    there = np.bincount(places[places >= 0] // SHARD_ROWS, minlength=len(rows))
-    sizes = np.array(rows, np.int64)
-    stays, written = np.ones(len(sizes), bool), int((places < 0).sum())
-    for shard in np.argsort(there, kind="stable"):
-        stays[shard] = there[shard] > written and 2 * there[shard] >= sizes[shard]
-        written += 0 if stays[shard] else int(there[shard])
-    return stays
+    carry_on(known, state.folder / LEFT / SPELLED, old, folder, write)
 
 
 def _filled(
@@ -326,14 +272,14 @@ def score(encoder: Encoder, work: Path, run: Path, threshold: Threshold) -> dict
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         same = keys[place] == wanted  # inf too: what the earlier run held for not worth a second look is not now
         scores[asked[same]] = known[place[same]]
-    fresh = np.flatnonzero(np.isnan(scores))
+    order = proposing.order_of(work, len(pairs))
+    fresh = order[np.isnan(scores[order])]
     for start in range(0, len(fresh), SCORED_PAIRS):
         here = fresh[start : start + SCORED_PAIRS]
         some = pairs.take(here)
         apart = encoder.margin_distance(some.distances)
         scores[here] = judge.score_rows(apart, corpus.contents, some.left, corpus.contents, some.right)
-    save_array(work / SCORES / "000000.npy", scores)
-    write_json(work / LOOKED / proposing.FACTS, {"block": max(len(pairs), 1)})
+    proposing.save_scores(work, scores)
     return {"pairs": len(pairs), "scored": len(fresh)}
 
 

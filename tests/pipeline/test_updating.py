@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import cells, contents, embedding, proposing, stages, updating
+from pipeline import carrying, cells, contents, embedding, proposing, rowpairs, stages, updating
 from pipeline.buckets import pairs_of_rows
 from pipeline.cells import Cells
 from pipeline.decision import Threshold
@@ -89,6 +89,19 @@ class Bench:
         self.said |= updating.score(self.encoder, work, run, THRESHOLD)
         return self.kept(work)
 
+    def sought(self, frame: pd.DataFrame, run: Path) -> Path:
+        """An update of a large corpus that seeks its candidates from scratch."""
+        work = self.work(frame)
+        stages.read("m", str(self.records), "record_id", work / proposing.LEFT)
+        updating.embed(self.encoder, work, run)
+        vectors = Corpus.open(work / proposing.LEFT, self.encoder.dim).embeddings
+        queries = len(Cells.build(vectors, self.encoder.energy, work / proposing.CELLS).order)
+        write_json(work / proposing.PLAN, {**self.facts, "cells": 2, "queries": queries, "block": max(queries, 1)})
+        proposing.search_block(self.encoder, work, 0)
+        proposing.gather(self.encoder, work)
+        self.said = updating.score(self.encoder, work, run, THRESHOLD)
+        return self.kept(work)
+
     def kept(self, work: Path) -> Path:
         run = self.folder / f"run{self.number}"
         run.mkdir()
@@ -154,7 +167,7 @@ def test_a_chain_of_updates_is_a_run_from_scratch_each_time(
 def test_shards_of_embeddings_are_linked_and_stay_few_and_full(
     tmp_path: Path, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (contents, embedding, updating):
+    for module in (contents, embedding, carrying):
         monkeypatch.setattr(module, "SHARD_ROWS", 32)
     random, bench = np.random.default_rng(0), Bench(tmp_path, encoder, 3)
     frame = pd.DataFrame({"record_id": [f"r{i}" for i in range(100)], "name": [f"{i}~0.5" for i in range(100)]})
@@ -174,6 +187,21 @@ def test_shards_of_embeddings_are_linked_and_stay_few_and_full(
     assert linked > 20
     shutil.rmtree(tmp_path / "run1")  # what later runs have links to
     same(bench.update(frame, run), bench.scratch(frame))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_sought_from_scratch_has_its_own_scores_in_whatever_order_it_is_scored(
+    tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rowpairs, "DENSE", 0)
+    random, bench, frame, run = begun(tmp_path, encoder, neighbours, seed)
+    for step in range(2):  # the second goes on from scores in another order
+        frame = changed(random, frame, step)
+        run = bench.sought(frame, run)
+        pairs, scores = State.open(run, encoder.dim).scored
+        assert (run / STATE / proposing.LOOKED / proposing.ORDER).is_file() or not len(pairs)
+        assert np.array_equal(scores, encoder.margin_distance(pairs.distances))
+    assert 0 < bench.said["scored"] < bench.said["pairs"]
 
 
 def shards_of(run: Path) -> dict[int, int]:
@@ -290,7 +318,7 @@ def test_where_buckets_were_enough_new_rows_find_those_of_their_buckets(
     tmp_path: Path, encoder: FakeEncoder, neighbours: int, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside all rows spelled at once, by the counts of the first run, whatever shards they came to lie in."""
-    for module in (contents, embedding, updating):
+    for module in (contents, embedding, carrying):
         monkeypatch.setattr(module, "SHARD_ROWS", 32)
     monkeypatch.setattr(cells, "ONE_CELL", 10)
     monkeypatch.setattr(cells, "CELL_ROWS", 10)
