@@ -1,5 +1,6 @@
 """Command ``siamese label``."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -46,4 +47,10 @@ def label(
             from flows.label_page import serve
 
             serve(session, port=port, open_browser=open_browser, by=by or None)
-    typer.echo(f"labels in {pairs}; next: siamese train {records} {pairs} --out MODEL")
+    asked = [
+        records,
+        str(pairs),
+        *(["--right", right] if right else []),
+        *(["--id", id_column] if id_column != "record_id" else []),
+    ]
+    typer.echo(f"labels in {pairs}; next: siamese train {shlex.join(asked)} --out MODEL")

@@ -77,14 +77,17 @@ class AnswerFile:
     Without a path nothing is kept beyond the process.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, of_two: bool = False) -> None:
         """Open a file that is there, or one to come.
+
+        Args:
+            of_two: left and right are ids of two tables: a pair the other way round is another.
 
         Raises:
             SettingsError, OutputError: no file can be written there.
             DataError: what is there holds no labelled pairs.
         """
-        self.path = path
+        self.path, self._of_two = path, of_two
         self._stamp: tuple[int, int] | None = None
         self._table = COLUMNS.empty_table()
         self.answers: list[Answer] = []
@@ -105,13 +108,14 @@ class AnswerFile:
         return True
 
     def add(self, answers: Sequence[Answer]) -> None:
-        """Write answers; one of the same person about the same pair, either way round, takes the place of the one before."""
+        """Write answers; one of the same person about the same pair takes the place of the one before."""
         rows = pa.Table.from_pylist([{**asdict(each), "unsure": each.label is None} for each in answers], COLUMNS)
 
         def change(table: pa.Table) -> pa.Table:
-            given = {(frozenset(each.pair), each.by) for each in answers}
+            one = tuple if self._of_two else frozenset
+            given = {(one(each.pair), each.by) for each in answers}
             old = zip(*(table[name].to_pylist() for name in ("left_id", "right_id", "by")), strict=True)
-            kept = [(frozenset((left, right)), by or "") not in given for left, right, by in old]
+            kept = [(one((left, right)), by or "") not in given for left, right, by in old]
             return pa.concat_tables([table.filter(pa.array(kept, pa.bool_())), rows], promote_options="permissive")
 
         self._change(change)

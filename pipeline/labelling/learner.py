@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,16 +81,11 @@ class Learner:
 
     def train(self, stock: Stock, path: str) -> None:
         """Train the whole model on the answers; without one where they are too few."""
-        source = self._sources[0]
-        if len(self._sources) > 1:
-            other = self._sources[1]
-            columns = tuple(dict.fromkeys(source.columns + other.columns))
-            both = f"{source.path} and {other.path}"
-            source = replace(source, path=both, files=source.files + other.files, columns=columns)
+        records, right = self._sources[0], self._sources[1] if len(self._sources) > 1 else None
         self.model_labels = len(stock.ties.labels)
         try:
             config = TrainingConfig(seed=self._seed)
-            self.model = fit_encoder(source, stock.labelled(path), kinds=self._kinds, config=config)
+            self.model = fit_encoder(records, stock.labelled(path), right=right, kinds=self._kinds, config=config)
         except SiameseError as error:
             log.info("not trained: %s", error)
 

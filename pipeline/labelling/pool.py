@@ -41,6 +41,7 @@ class Pool:
 
     Attributes:
         left_ids, right_ids: (m,) of records; in one corpus left_id < right_id.
+        of_two: they are of two corpora; an id that is in both names two records.
         left, right: (m,) int64 rows of ``texts``.
         texts: the records' fields, as the schema reads them.
         embeddings: (rows of texts, dim) float32.
@@ -58,6 +59,7 @@ class Pool:
     distances: NDArray[np.float32]
     stratum: NDArray[np.int64]
     sizes: NDArray[np.int64]
+    of_two: bool = False
 
     def __len__(self) -> int:
         return len(self.left)
@@ -83,8 +85,6 @@ class Pool:
         random = np.random.default_rng(seed)
         corpora = [embed_corpus(encoder, source, folder / str(number)) for number, source in enumerate(sources)]
         left, right = corpora[0], corpora[-1]
-        if left is not right:
-            _refuse_shared_ids(left, right, sources)
         pairs = (
             _searched(encoder, left, right, folder / "cells", random)
             if given is None
@@ -120,7 +120,8 @@ class Pool:
         texts = pa.concat_tables([left.contents.take(lefts), right.contents.take(rights)]).combine_chunks()
         embeddings = np.concatenate([left.embeddings.take(lefts), right.embeddings.take(rights)])
         left_ids, right_ids = _ids(left, lefts)[one], _ids(right, rights)[other]
-        return cls(left_ids, right_ids, one, other + len(lefts), texts, embeddings, pairs.distances, stratum, sizes)
+        other = other + len(lefts)
+        return cls(left_ids, right_ids, one, other, texts, embeddings, pairs.distances, stratum, sizes, of_two=True)
 
     @cached_property
     def places(self) -> dict[tuple[str, str], int]:
@@ -128,8 +129,8 @@ class Pool:
         return {pair: place for place, pair in enumerate(zip(self.left_ids, self.right_ids, strict=True))}
 
     def place(self, one: str, other: str) -> int | None:
-        """Where a pair is, either way round."""
-        return self.places.get((one, other), self.places.get((other, one)))
+        """Where a pair is; in one corpus either way round."""
+        return self.places.get((one, other), None if self.of_two else self.places.get((other, one)))
 
     @cached_property
     def times(self) -> NDArray[np.float64]:
@@ -166,16 +167,6 @@ class Shown:
             return fetch_records(self._sources[min(side, len(self._sources) - 1)], {name}).get(name, {})
         row: dict[str, str | None] = table.slice(places[name], 1).to_pylist()[0]
         return row
-
-
-def _refuse_shared_ids(left: Corpus, right: Corpus, sources: Sequence[Records]) -> None:
-    shared = pc.is_in(left.ids, value_set=right.ids)
-    if pc.any(shared).as_py():
-        name = left.ids.filter(shared)[0].as_py()
-        raise DataError(
-            f"'{name}' names a record of '{sources[0].path}' and one of '{sources[1].path}': a pair must say which records it is of, "
-            "so give the records of one of them other ids"
-        )
 
 
 def _searched(

@@ -73,7 +73,7 @@ class LabelSession:
         Args:
             records: path, glob or URL; or a DataFrame, or anything else that :func:`siamese.schema.as_table` takes.
             pairs: Parquet file of the labels, gone on with where it is there; None: labels stay in memory.
-            right: a second corpus to link with, like ``records``; no id may be in both.
+            right: a second corpus to link with, like ``records``, of which each right_id names a record; an id may be in both.
             model: what proposes, in place of the untrained default tower.
             candidates: left_id, right_id of the pairs to propose from (path or DataFrame); those of a search unless given.
             id_column: the records' id.
@@ -87,7 +87,7 @@ class LabelSession:
         """
         self._lock = threading.RLock()
         self._place = tempfile.TemporaryDirectory(prefix="siamese-label-")
-        self._file = AnswerFile(None if pairs is None else Path(pairs))
+        self._file = AnswerFile(None if pairs is None else Path(pairs), of_two=right is not None)
         folder = Path(self._place.name)
         self._sources = [
             _records(each, id_column, folder / f"{name}.parquet")
@@ -284,9 +284,9 @@ class LabelSession:
         if place is not None:
             left, right = self.pool.left_ids[place], self.pool.right_ids[place]
         one, other = (self._shown.record(name, side) for side, name in enumerate((left, right)))
-        for name, found in ((left, one), (right, other)):
+        for name, found, source in zip((left, right), (one, other), (self._sources * 2)[:2], strict=True):
             if not found:
-                raise DataError(f"there is no record '{name}' among '{self._sources[0].path}': expected the id of one")
+                raise DataError(f"there is no record '{name}' among '{source.path}': expected the id of one")
         distance = self._encoder.distance([one], [other])[0] if place is None else self.pool.distances[place]
         judged, shares = self._judged((left, right)), self._shares(one, other)
         return Proposal(left, right, one, other, float(distance), judged, why, weight, shares)

@@ -27,7 +27,7 @@ class Stock:
     """
 
     def __init__(self, pool: Pool, answers: Sequence[Answer]) -> None:
-        self.pool, self.answers, self.ties = pool, answers, Ties(answers)
+        self.pool, self.answers, self.ties = pool, answers, Ties(answers, of_two=pool.of_two)
         asked = np.zeros(len(pool), bool)
         self.label = np.full(len(pool), -1, np.int8)
         for pair in self.ties.asked:

@@ -8,6 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -40,9 +41,12 @@ class Contradiction:
         return f"'{self.left_id}' and '{self.right_id}' are called no match, and yet {links}"
 
     def pairs(self) -> list[tuple[str, str]]:
-        """The answers that it is made of: the imposite, then the links."""
-        links = list(zip(self.chain, self.chain[1:], strict=False))
+        """The answers that it is made of: the imposite, then the links, which go to and fro between two tables."""
+        links = [link[::-1] if place % 2 else link for place, link in enumerate(pairwise(self.chain))]
         return [(self.left_id, self.right_id), *(links if len(self.chain) > 2 else [])]
+
+
+Node = tuple[int, str]  # a record: the side that it is on, and its id there
 
 
 class Ties:
@@ -56,14 +60,21 @@ class Ties:
         unsure: those of them that somebody was unsure of, and nobody sure.
     """
 
-    def __init__(self, answers: Iterable[Answer]) -> None:
+    def __init__(self, answers: Iterable[Answer], *, of_two: bool = False) -> None:
+        """Take stock of answers.
+
+        Args:
+            of_two: left and right are ids of two tables; one that is in both names two records. Else a pair is one, either way round.
+        """
+        self._of_two = of_two
         said: dict[tuple[str, str], list[Answer]] = defaultdict(list)
         turned: dict[tuple[str, str], tuple[str, str]] = {}
         for answer in answers:
             pair = turned.get(answer.pair, answer.pair)
-            turned.setdefault((pair[1], pair[0]), pair)
+            if not of_two:
+                turned.setdefault((pair[1], pair[0]), pair)
             said[pair].append(answer)
-        self.asked = set(said) | set(turned)  # either way round
+        self.asked = set(said) | set(turned)
         self.labels: dict[tuple[str, str], int] = {}
         self.people: set[tuple[str, str]] = set()
         self.unsure: set[tuple[str, str]] = set()
@@ -79,55 +90,65 @@ class Ties:
                 self.labels[pair] = int(2 * sum(votes) > len(votes))
             if 0 < sum(votes) < len(votes):
                 self._both.append(pair)
-        self._links: dict[str, list[str]] = defaultdict(list)
-        for (left, right), label in self.labels.items():
+        self._links: dict[Node, list[Node]] = defaultdict(list)
+        for pair, label in self.labels.items():
             if label == 1:
+                left, right = self._ends(pair)
                 self._links[left].append(right)
                 self._links[right].append(left)
 
+    def _ends(self, pair: tuple[str, str]) -> tuple[Node, Node]:
+        return (0, pair[0]), (int(self._of_two), pair[1])
+
     @cached_property
-    def _groups(self) -> dict[str, int]:
+    def _groups(self) -> dict[Node, int]:
         """Group of each record that an answer names."""
-        names = sorted({name for pair in self.labels for name in pair})
-        place = {name: number for number, name in enumerate(names)}
-        ties = np.array([(place[a], place[b]) for (a, b), label in self.labels.items() if label == 1], np.int64)
-        ties = ties.reshape(-1, 2)
-        return dict(zip(names, components(ties[:, 0], ties[:, 1], len(names)).tolist(), strict=True))
+        nodes = sorted({node for pair in self.labels for node in self._ends(pair)})
+        place = {node: number for number, node in enumerate(nodes)}
+        tied = [self._ends(pair) for pair, label in self.labels.items() if label == 1]
+        ties = np.array([(place[a], place[b]) for a, b in tied], np.int64).reshape(-1, 2)
+        return dict(zip(nodes, components(ties[:, 0], ties[:, 1], len(nodes)).tolist(), strict=True))
 
     @cached_property
     def _apart(self) -> set[tuple[int, int]]:
         """Pairs of groups, either way round, that an imposite holds apart."""
         apart = set()
-        for (left, right), label in self.labels.items():
+        for pair, label in self.labels.items():
             if label == 0:
-                one, other = self._groups[left], self._groups[right]
+                one, other = (self._groups[node] for node in self._ends(pair))
                 apart |= {(one, other), (other, one)}
         return apart
 
     def label_of(self, pair: tuple[str, str]) -> float:
-        """Of a pair, either way round; a half where it has as many answers for as against."""
-        return self.labels.get(pair, self.labels.get(pair[::-1], 0.5))
+        """Of a pair that was answered; a half where it has as many answers for as against."""
+        return self.labels.get(pair, 0.5 if self._of_two else self.labels.get(pair[::-1], 0.5))
 
     def derive(self, left_ids: NDArray[np.object_], right_ids: NDArray[np.object_]) -> NDArray[np.int8]:
         """(m,) what follows for m pairs: 1, 0, or -1 where nothing does. Where answers contradict each other nothing follows."""
-        names = pd.Index(list(self._groups), dtype=object)
-        group = np.array([*self._groups.values(), -1], np.int64)  # the last: of a record that no answer names
-        one, other = (group[names.get_indexer(pd.Index(ids, dtype=object))] for ids in (left_ids, right_ids))
+        one, other = (self._groups_of(ids, side) for ids, side in ((left_ids, 0), (right_ids, int(self._of_two))))
         apart = np.array(sorted(self._apart), np.int64).reshape(-1, 2)
         torn = apart[apart[:, 0] == apart[:, 1], 0]
         known = (one >= 0) & (other >= 0) & ~np.isin(one, torn) & ~np.isin(other, torn)
-        held = np.isin(one * len(group) + other, apart[:, 0] * len(group) + apart[:, 1])
+        n = len(self._groups) + 1
+        held = np.isin(one * n + other, apart[:, 0] * n + apart[:, 1])
         return np.select([known & (one == other), known & held], [1, 0], -1).astype(np.int8)
+
+    def _groups_of(self, ids: NDArray[np.object_], side: int) -> NDArray[np.int64]:
+        """(m,) groups of records of a side, -1 of one that no answer names."""
+        here = {name: group for (where, name), group in self._groups.items() if where == side}
+        group = np.array([*here.values(), -1], np.int64)
+        return group[pd.Index(list(here), dtype=object).get_indexer(pd.Index(ids, dtype=object))]
 
     def contradictions(self) -> list[Contradiction]:
         """Pairs called both, and imposites within a group with the shortest chain of matches between the two."""
         found = [Contradiction(*pair, pair) for pair in self._both]
-        for (left, right), label in self.labels.items():
+        for pair, label in self.labels.items():
+            left, right = self._ends(pair)
             if label == 0 and self._groups[left] == self._groups[right]:
-                found.append(Contradiction(left, right, self._chain(left, right)))
+                found.append(Contradiction(*pair, self._chain(left, right)))
         return found
 
-    def _chain(self, start: str, end: str) -> tuple[str, ...]:
+    def _chain(self, start: Node, end: Node) -> tuple[str, ...]:
         came_from, waiting = {start: start}, deque([start])
         while waiting and end not in came_from:
             one = waiting.popleft()
@@ -138,4 +159,4 @@ class Ties:
         chain = [end]
         while chain[-1] != start:
             chain.append(came_from[chain[-1]])
-        return tuple(reversed(chain))
+        return tuple(name for _, name in reversed(chain))

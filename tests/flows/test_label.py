@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 
 import pandas as pd
 import pytest
@@ -50,6 +51,21 @@ def test_labels_from_a_terminal_train(run, corpus, tmp_path, monkeypatch):
     assert frame["by"].value_counts()["ann"] == 2
     assert (frame.loc[frame["by"] == "rule", "label"] == 1).all() and (frame["by"] == "rule").sum() > 3
     assert "siamese train" in answer.out
+
+
+def test_labels_of_two_tables_say_how_to_train_on_them(run, corpus, tmp_path, monkeypatch):
+    """Their rows numbered alike, under a column of another name."""
+    records = pd.read_parquet(corpus / "records.parquet").drop(columns="record_id")
+    left, right = (tmp_path / f"{name} table.parquet" for name in ("left", "right"))
+    for place, path in enumerate((left, right)):
+        records.iloc[place::2].assign(row=[str(row) for row in range(len(records) // 2)]).to_parquet(path)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\nn\nq\n"))
+    labels = tmp_path / "labels.parquet"
+    answer = run("label", left, "--right", right, "--pairs", labels, "--id", "row", "--terminal", "--rule", "email")
+    assert answer.code == 0, answer.err
+    assert len(pd.read_parquet(labels).query("by != 'rule'")) == 2
+    command = shlex.split(answer.out.rpartition("siamese train ")[2])
+    assert command == [str(left), str(labels), "--right", str(right), "--id", "row", "--out", "MODEL"]
 
 
 def test_bad_input_of_label(run, corpus, tmp_path):

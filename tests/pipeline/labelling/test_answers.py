@@ -29,6 +29,13 @@ def test_a_person_changes_their_mind_and_two_people_do_not(tmp_path):
     assert [(each.label, each.by) for each in file.answers] == [(0, "ann"), (1, "ben")]
 
 
+def test_between_two_tables_a_pair_the_other_way_round_is_another(tmp_path):
+    file = AnswerFile(tmp_path / "labels.parquet", of_two=True)
+    file.add([ANN])
+    file.add([replace(ANN, left_id="b", right_id="a", label=0)])
+    assert [each.label for each in file.answers] == [1, 0]
+
+
 def test_the_last_answer_of_a_person_is_taken_back(tmp_path):
     file = AnswerFile(tmp_path / "labels.parquet")
     later = replace(ANN, left_id="c", at=datetime(2026, 1, 3, tzinfo=UTC), session="s2")

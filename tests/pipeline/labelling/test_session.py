@@ -166,11 +166,6 @@ def test_a_model_proposes_by_its_own_opinion_at_first(labelled, corpus):
         assert unsure and all(0.02 < each.probability < 0.98 for each in unsure)
 
 
-def test_tables_that_share_an_id_are_refused(corpus):
-    with pytest.raises(DataError, match="other ids"):
-        LabelSession(corpus.records[:50], right=corpus.records[40:90])
-
-
 def test_two_tables_are_linked(corpus, truth):
     half = corpus.records.index % 2 == 0
     left, right = corpus.records[half], corpus.records[~half]
@@ -180,6 +175,34 @@ def test_two_tables_are_linked(corpus, truth):
         assert {each.right_id for each in proposals} <= set(right["record_id"])
         label(session, truth, 24)
         assert session.model is not None
+
+
+def test_two_tables_may_number_their_records_alike(corpus, truth, tmp_path):
+    """As files of a database do: the same session, to the answer, as of ids that differ."""
+    half = corpus.records.index % 2 == 0
+    tables = [corpus.records[half], corpus.records[~half]]
+    numbered = [each.assign(record_id=[str(row) for row in range(len(each))]) for each in tables]
+    names = [
+        dict(zip(new["record_id"], old["record_id"], strict=True)) for new, old in zip(numbered, tables, strict=True)
+    ]
+    path = tmp_path / "labels.parquet"
+    with LabelSession(numbered[0], path, right=numbered[1], background=False) as session:
+        while session.progress().answered < 60:
+            proposal = session.propose(1)[0]
+            pair = names[0][proposal.left_id], names[1][proposal.right_id]
+            shown = [each.set_index("record_id").loc[name, "email"] for each, name in zip(tables, pair, strict=True)]
+            assert [proposal.left["email"], proposal.right["email"]] == [
+                None if pd.isna(each) else each for each in shown
+            ]
+            session.answer(proposal, frozenset(pair) in truth)
+        assert session.progress().contradictions == []
+        model = session.model
+    with LabelSession(tables[0], right=tables[1], background=False) as other:
+        label(other, truth, 60)
+        assert model is not None and other.model is not None
+        assert model.fingerprint == other.model.fingerprint
+    with LabelSession(numbered[0], path, right=numbered[1], background=False) as again:
+        assert again.progress().answered == 60
 
 
 def test_rules_make_a_first_set_that_people_outvote(tmp_path, caplog):

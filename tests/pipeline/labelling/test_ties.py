@@ -47,6 +47,29 @@ def test_contradictions_are_imposites_within_a_group_and_come_with_the_shortest_
         assert each.left_id in each.text
 
 
+of_tables = st.dictionaries(
+    st.tuples(st.sampled_from(NAMES[:5]), st.sampled_from(NAMES[:5])), st.sampled_from([0, 1, None])
+)
+
+
+@given(of_tables)
+def test_an_id_that_is_in_two_tables_names_two_records(labels):
+    """All that is said is what is said of the same records under ids of their own."""
+
+    def own(left, right):
+        return f"left {left}", f"right {right}"
+
+    ties = Ties([Answer(*pair, label) for pair, label in labels.items()], of_two=True)
+    other = Ties([Answer(*own(*pair), label) for pair, label in labels.items()])
+    assert {own(*pair): label for pair, label in ties.labels.items()} == other.labels
+    every = [(a, b) for a in NAMES for b in NAMES]
+    sides, marked = (np.array(pairs, object).T for pairs in (every, [own(*pair) for pair in every]))
+    assert np.array_equal(ties.derive(*sides), other.derive(*marked))
+    found, wanted = ties.contradictions(), other.contradictions()
+    assert [each.chain for each in found] == [tuple(name.split()[1] for name in each.chain) for each in wanted]
+    assert all(pair in labels for each in found for pair in each.pairs())
+
+
 def test_people_outvote_rules_and_each_other():
     rule = Answer("a", "b", 1, by=BY_RULE)
     assert Ties([rule]).labels == {("a", "b"): 1}
