@@ -187,7 +187,7 @@ def test_two_tables_may_number_their_records_alike(corpus, truth, tmp_path):
     ]
     path = tmp_path / "labels.parquet"
     with LabelSession(numbered[0], path, right=numbered[1], background=False) as session:
-        while session.progress().answered < 60:
+        while session.progress().answered < 24:
             proposal = session.propose(1)[0]
             pair = names[0][proposal.left_id], names[1][proposal.right_id]
             shown = [each.set_index("record_id").loc[name, "email"] for each, name in zip(tables, pair, strict=True)]
@@ -198,11 +198,11 @@ def test_two_tables_may_number_their_records_alike(corpus, truth, tmp_path):
         assert session.progress().contradictions == []
         model = session.model
     with LabelSession(tables[0], right=tables[1], background=False) as other:
-        label(other, truth, 60)
+        label(other, truth, 24)
         assert model is not None and other.model is not None
         assert model.fingerprint == other.model.fingerprint
     with LabelSession(numbered[0], path, right=numbered[1], background=False) as again:
-        assert again.progress().answered == 60
+        assert again.progress().answered == 24
 
 
 def test_rules_make_a_first_set_that_people_outvote(tmp_path, caplog):
