@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipeline.contents import SHARD_ROWS, ContentNumbers, Contents, content_keys, write_contents
 from pipeline.products import farthest, products_of_pairs, slack
 from pipeline.progress import track
-from pipeline.records import Records, check_ids
+from pipeline.records import Records, check_fields, check_ids
 from siamese.calibration import Calibration
 from siamese.distances import Energy, distance
 from siamese.errors import ArtifactError
@@ -260,6 +260,7 @@ def read_corpus(schema: Schema, records: Records, folder: Path) -> dict[str, int
     Raises:
         DataError: the records do not do; SchemaError: they lack a column of the schema's.
     """
+    check_fields(schema, records)
     (folder / CONTENTS).mkdir(parents=True, exist_ok=True)
     numbers, ids, rows, digests = ContentNumbers(), [], [], [np.empty((0, 2), np.uint64)]
     blocks, pending = 0, [schema.select(pa.table({name: pa.nulls(0, pa.large_string()) for name in schema.names}))]

@@ -15,7 +15,7 @@ from pipeline.embedding import Corpus, Encoder, measure
 from pipeline.judging import Judge
 from pipeline.matching import PAIRS
 from pipeline.pairs import SPLITS, LabelledPairs, entities_of
-from pipeline.records import Records
+from pipeline.records import Records, check_fields
 from pipeline.rowpairs import RowPairs
 from pipeline.scoring import score_rows
 from pipeline.training_set import TrainingSet, read_training_set
@@ -45,10 +45,11 @@ def evaluate_encoder(
 
     Raises:
         SettingsError: there is no such split.
-        DataError: the split has no pairs.
+        DataError: the split has no pairs; SchemaError: a table lacks a column that the model reads.
     """
     if split not in SPLITS:
         raise SettingsError(f"there is no split '{split}': expected train, valid or test")
+    check_fields(encoder.schema, records, right)
     training = encoder.training
     data = read_training_set(records, labelled, right=right, seed=training.seed, hold_out=training.hold_out)
     pairs = data.of(split, clean=False)

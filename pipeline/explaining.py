@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.records import Records
+from pipeline.records import Records, check_fields
 from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError
 from siamese.explaining import LESSONS, WORDS, explain_pairs
@@ -105,6 +105,7 @@ def frame(explained: Explanation) -> pd.DataFrame:
 
 def _texts_of(schema: Schema, source: Records, ids: Iterable[str]) -> tuple[dict[str, int], pa.Table]:
     """Places by id, and the texts, of those records of these ids that are there."""
+    check_fields(schema, source)
     table = source.take(sorted(ids))
     return {one: row for row, one in enumerate(table[source.id_column].to_pylist())}, schema.select(table)
 

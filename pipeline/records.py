@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from siamese.errors import DataError, SiameseError, reason
+from siamese.errors import DataError, SchemaError, SiameseError, reason
 from siamese.schema import Schema, as_table
 from siamese.text import as_text, text_of
 
@@ -179,6 +179,21 @@ def stacked(tables: Sequence[pa.Table]) -> pa.Table:
         return pa.concat_tables(texts, promote_options="permissive")
 
 
+def check_fields(schema: Schema, *sources: Records | None) -> None:
+    """Refuse a corpus that lacks a field: in a table beside others, it would read as missing.
+
+    Raises:
+        SchemaError: one does.
+    """
+    for source in sources:
+        lacking = [] if source is None else [name for name in schema.names if name not in source.columns]
+        if source is not None and lacking:
+            raise SchemaError(
+                f"'{source.path}' lacks {_listed(lacking)}: the model reads {_listed(schema.names)}, and it has "
+                f"{_listed(source.columns)}; what is the same needs one name"
+            )
+
+
 def of_all(schema: Schema, sources: Sequence[Records]) -> Schema:
     """The schema less the columns that not all of some corpora have, which are said.
 
@@ -186,11 +201,19 @@ def of_all(schema: Schema, sources: Sequence[Records]) -> Schema:
         SchemaError: no column is left.
     """
     lacking = [name for name in schema.names if any(name not in source.columns for source in sources)]
+    if lacking == schema.names:
+        have = " and ".join(f"'{source.path}' has {_listed(source.columns)}" for source in sources)
+        raise SchemaError(f"no column is in all tables: {have}; what is the same needs one name")
     schema = schema.without(dict.fromkeys(lacking, "one table lacks it: equal columns need one name"))
     if lacking:
-        listed = ", ".join(f"'{name}'" for name in lacking)
-        log.warning("not compared, for one table lacks them: %s (what is the same needs one name in both)", listed)
+        log.warning(
+            "not compared, for one table lacks them: %s (what is the same needs one name in both)", _listed(lacking)
+        )
     return schema
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
 
 
 def check_ids(ids: pa.Array, records: Records) -> None:

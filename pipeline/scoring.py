@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.decision import Decision, Judgement, Threshold
 from pipeline.judging import Judge
 from pipeline.pairs import read_id_pairs, read_named
-from pipeline.records import Records
+from pipeline.records import Records, check_fields
 from siamese.encoder import SiameseEncoder
 from siamese.pairs import Pairs
 
@@ -66,8 +66,10 @@ def score_pairs(
         is_match. The first three are null where a record has nothing to compare. Columns of these names in the file give way.
 
     Raises:
-        DataError: a column is missing, or a pair names a record that is not there.
+        DataError: a column is missing, or a pair names a record that is not there; SchemaError: a table lacks a column that the
+            model reads.
     """
+    check_fields(encoder.schema, records, right)
     table = read_id_pairs(path)
     named = table.select(["left_id", "right_id"]).to_pandas()
     chosen, one, other, _ = read_named(named, path, records, right, Records.take)

@@ -101,7 +101,7 @@ def test_records_lack_a_column_of_the_schema(
     name = json.loads((made.model / "encoder.json").read_text())["schema"]["fields"][0]["name"]
     bad = tmp_path / "bad.parquet"
     records.drop(columns=name).to_parquet(bad)
-    refuse(command, made.model, bad, says=("the records lack", f"'{name}'", "needs"))
+    refuse(command, made.model, bad, says=(f"'{bad}' lacks '{name}': the model reads '", "and it has '"))
 
 
 @pytest.mark.parametrize("command", ["train", "dedupe"])

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.decision import Threshold
+from pipeline.embedding import read_corpus
 from pipeline.evaluation import evaluate_encoder
 from pipeline.explaining import explain_ids
 from pipeline.fitting import fit_encoder
@@ -125,8 +126,26 @@ def test_columns_that_one_table_lacks_are_left_out_and_said(tmp_path: Path, capl
 
 def test_tables_without_a_common_column_are_refused(tmp_path: Path) -> None:
     tables = make(tmp_path, lambda right: right.rename(columns={name: f"other {name}" for name in FIELDS}))
-    with pytest.raises(SchemaError, match=r"no column is left to compare .*'name': one table lacks it"):
+    with pytest.raises(
+        SchemaError, match=r"no column is in all tables: '.*' has .*'name'.* and '.*' has .*'other name'"
+    ):
         fit(tables)
+
+
+def test_a_table_that_lacks_a_column_of_the_model_is_named(tables: Tables, tmp_path: Path) -> None:
+    """Beside one that has it, it would read as missing."""
+    (tmp_path / "other").mkdir()
+    other = make(tmp_path / "other", lambda right: right.rename(columns={"phone": "telephone"})).right
+    model, labelled = fit(tables), LabelledPairs.read(tables.of_two)
+    says = rf"'{other.path}' lacks 'phone': the model reads .*'phone'.*, and it has .*'telephone'"
+    for ask in (
+        lambda: evaluate_encoder(model, tables.left, labelled, "valid", right=other),
+        lambda: score_pairs(model, Threshold(), tables.left, tables.of_two, other),
+        lambda: explain_ids(model, tables.left, "0", "0", right_records=other),
+        lambda: read_corpus(model.schema, other, tmp_path / "read"),
+    ):
+        with pytest.raises(SchemaError, match=says):
+            ask()
 
 
 def test_an_id_must_be_of_its_own_table(tables: Tables) -> None:
