@@ -1,5 +1,6 @@
 """Matching: judged pairs of records, as a Parquet file."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ from pipeline.embedding import Corpus, Encoder
 from pipeline.rowpairs import RowPairs, blocks_by_sum
 from pipeline.tables import DISTINCT
 
+log = logging.getLogger("siamese")
+
 PAIRS = "pairs.parquet"
 EXPAND_PAIRS = 2**20  # pairs of records laid out at once
+CROWD_PAIRS = 10_000_000  # of equal records, from which it is said that they are many: 4,500 placeholders make as many
 PAIR_SCHEMA = pa.schema(
     [
         ("left_id", pa.large_string()),
@@ -101,8 +105,17 @@ class PairWriter:
     def write_equal_contents(self, probability: float) -> None:
         """All pairs of records with the same content: they are not searched for, their distance is 0, and they are matches."""
         records, offsets = self.left.members
-        counts = np.diff(offsets) * (np.diff(offsets) - 1) // 2
+        sizes = np.diff(offsets)
+        counts = sizes * (sizes - 1) // 2
         ends = np.cumsum(counts)
+        if counts.sum() > CROWD_PAIRS:
+            most = int(sizes.argmax())
+            log.warning(
+                "%s rows of pairs.parquet are pairs of equal records; %s records say what '%s' says: leave out what is a placeholder",
+                f"{int(counts.sum()):,}",
+                f"{int(sizes[most]):,}",
+                self.left.ids[int(records[offsets[most]])].as_py(),
+            )
         for start in range(0, int(counts.sum()), EXPAND_PAIRS):
             pair = np.arange(start, min(start + EXPAND_PAIRS, ends[-1]))
             row = np.searchsorted(ends, pair, side="right")

@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pipeline import stages
+from pipeline import matching, stages
 from pipeline.contents import Contents, write_contents
 from pipeline.decision import Threshold
 from pipeline.judging import Judge
@@ -116,3 +116,14 @@ def test_of_one_corpus_a_record_is_profiled_once(encoder) -> None:
     judge: Judge = Threshold().judge(encoder)
     scores = judge.score_rows(np.array([0.1, 0.2]), contents, np.array([2, 0]), contents, np.array([0, 1]))
     assert seen == [3] and (scores <= judge.calibration.max_distance).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(("limit", "says"), [(10, True), (11, False)])
+def test_a_crowd_of_equal_records_is_written_and_said(encoder, tmp_path, monkeypatch, caplog, limit, says) -> None:
+    monkeypatch.setattr(matching, "CROWD_PAIRS", limit)
+    names = ["n/a", "a1", "n/a", "a1", "n/a", "b2", "n/a", "n/a"]  # ten pairs of the one, one of the other
+    pd.DataFrame({"record_id": list("stuvwxyz"), "name": names}).to_parquet(tmp_path / "records.parquet")
+    embed(tmp_path / "records.parquet", tmp_path / "left")
+    assert run_stages(tmp_path, tmp_path, Threshold())["pairs"] == 11
+    said = "11 rows of pairs.parquet are pairs of equal records; 5 records say what 's' says"
+    assert (said in caplog.text) == says
