@@ -94,7 +94,6 @@ def promise_precision(
     Returns:
         The bound that is promised, None where there is none; and that of the threshold that comes nearest.
     """
-    _, labels = evidence.arrays
     curve = evidence.curve()
     rows = np.flatnonzero(np.isfinite(curve.distances))  # a threshold lies between two different scores
     flagged = curve.flagged[rows]
@@ -103,7 +102,7 @@ def promise_precision(
     wrong = flagged - curve.right[rows]
     worth = evidence.worth[flagged - 1]
     seen = wrong / flagged * worth  # of the independent ones
-    starts, level = _starts(target, confidence, int(labels.sum()))
+    starts, level = _starts(target, confidence, evidence.independent(1))
     step = max(1, len(rows) // STEPS)
 
     def error(row: int) -> float:
@@ -115,7 +114,10 @@ def promise_precision(
 
     best = -1
     for start in starts:
-        first = int(np.searchsorted(flagged, start))
+        reached = np.flatnonzero(worth >= start)
+        if len(reached) == 0:
+            continue
+        first = int(reached[0])
         kept = _kept(seen[first::step], worth[first::step], 1 - target, level)
         best = max(best, first + (kept - 1) * step if kept else -1)
     if best >= 0:
@@ -124,10 +126,11 @@ def promise_precision(
     return None, None if nearest is None else bound(nearest)
 
 
-def _starts(target: float, confidence: float, genuine: int) -> tuple[list[int], float]:
-    """Ranks that sequences start from, each twice the one before, and the confidence of each, which share the risk.
+def _starts(target: float, confidence: float, genuine: float) -> tuple[list[int], float]:
+    """Independent pairs that sequences start from, each twice as many as before, and the confidence of each, which share the risk.
 
-    One start suffers from a single wrong label among the surest pairs; more starts than there are genuine pairs for gain nothing.
+    Fewer than the first show nothing, even without a mistake. One start suffers from a single wrong label among the surest pairs; more
+    starts than there are independent genuine pairs for gain nothing. How many pairs are worth so many, no label has a say in.
     """
 
     def first(count: int) -> int:
@@ -200,6 +203,8 @@ def more_pairs(nearest: Bound | None, precision: float, confidence: float, impos
         f"the best threshold has {nearest.wrong:,} wrong of {nearest.pairs:,} (worth {nearest.independent:,.0f} independent ones), "
         f"which shows {nearest.least:.3f}"
     )
+    if nearest.least >= precision:
+        return f"{seen}, but stricter ones do not, and to take the best of many would promise too much; more labels would settle it"
     if share >= target:
         return f"{seen}, and more pairs like these would not help"
     n = least

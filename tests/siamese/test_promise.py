@@ -66,17 +66,21 @@ def test_the_promised_precision_is_missed_at_most_at_the_stated_rate() -> None:
 
 def test_pairs_that_share_records_do_not_break_the_promise() -> None:
     """Each record is in eight pairs that are scored and labelled alike: 960 pairs that are 120 draws."""
-    random, missed, blind = np.random.default_rng(1), 0, 0
+    random, missed, blind, promised = np.random.default_rng(1), 0, 0, 0
     left, right = np.repeat(np.arange(120), 8), 120 + np.arange(960)
     for _ in range(DRAWS):
         scores, labels = draw(120, random)
         spread = np.repeat(scores, 8) + random.normal(0, 0.001, 960), np.repeat(labels, 8)
         bound, _ = promise_precision(Evidence.of(*spread, left, right), 0.8, CONFIDENCE)
+        promised += bound is not None
         missed += bound is not None and true_precision(bound.limit) < 0.8
         alone, _ = promise_precision(Evidence.of(*spread), 0.8, CONFIDENCE)
         blind += alone is not None and true_precision(alone.limit) < 0.8
     assert at_most(missed, 1 - CONFIDENCE)
     assert not at_most(blind, 1 - CONFIDENCE)  # taken as independent, they do
+    assert (
+        promised > 0.7 * DRAWS
+    )  # where sequences start from as many independent pairs as can show it, not from as many pairs
 
 
 def test_a_changed_share_of_matches_does_not_break_the_promise(monkeypatch) -> None:
@@ -112,11 +116,11 @@ def test_a_sequence_ends_at_the_first_threshold_that_does_not_show_it(n, share, 
     evidence = Evidence.of(scores.round(2), labels, random.integers(0, n, n), random.integers(n, 9 * n, n))
     curve, worth = evidence.curve(), evidence.worth[evidence.curve().flagged - 1]
     target = imposite_weight * share / (imposite_weight * share + 1 - share)
-    starts, level = _starts(target, CONFIDENCE, int(labels.sum()))
+    starts, level = _starts(target, CONFIDENCE, evidence.independent(1))
     step = max(1, len(worth) // STEPS)
     reached = []
     for start in starts:
-        for row in range(int(np.searchsorted(curve.flagged, start)), len(worth), step):
+        for row in range(int(np.argmax(worth >= start)) if (worth >= start).any() else len(worth), len(worth), step):
             if upper_share((1 - curve.precision[row]) * worth[row], worth[row], level) > 1 - target + 1e-12:
                 break
             reached.append(row)
@@ -219,6 +223,15 @@ def test_too_few_pairs_are_refused_with_what_would_do() -> None:
     assert "3.0 times as many" in more_pairs(nearest, 0.95, 0.95)  # 59 of 20
     useless = Evidence.of(np.linspace(-2, 2, 40), np.arange(40) % 2)
     assert "would not help" in more_pairs(promise_precision(useless, 0.95, 0.95)[1], 0.95, 0.95)
+
+
+def test_a_threshold_that_shows_it_past_one_that_does_not_is_said_to_be_a_lucky_one() -> None:
+    """One wrong label among the surest of 120 ends the one sequence that so few can afford."""
+    labels = np.arange(240) < 120
+    labels[3] = False
+    bound, nearest = promise_precision(Evidence.of(np.linspace(-2, 2, 240), labels), 0.95, 0.95)
+    assert bound is None and nearest is not None and nearest.least > 0.95
+    assert "which shows 0.961, but stricter ones do not" in more_pairs(nearest, 0.95, 0.95)
 
 
 def test_the_rate_of_false_positives_is_bounded() -> None:
