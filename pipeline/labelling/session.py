@@ -284,7 +284,7 @@ class LabelSession:
         if place is not None:
             left, right = self.pool.left_ids[place], self.pool.right_ids[place]
         one, other = (self._shown.record(name, side) for side, name in enumerate((left, right)))
-        for name, found, source in zip((left, right), (one, other), (self._sources * 2)[:2], strict=True):
+        for name, found, source in ((left, one, self._sources[0]), (right, other, self._sources[-1])):
             if not found:
                 raise DataError(f"there is no record '{name}' among '{source.path}': expected the id of one")
         distance = self._encoder.distance([one], [other])[0] if place is None else self.pool.distances[place]
