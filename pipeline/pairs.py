@@ -13,6 +13,7 @@ from pipeline.records import Records, as_ids, read_table, stacked
 from siamese.components import components, walked
 from siamese.errors import DataError
 from siamese.pairs import Pairs
+from siamese.schema import listed
 
 SPLITS = ("train", "valid", "test")
 DEALS = 100  # ways to deal entities to the parts that are compared
@@ -111,7 +112,7 @@ def read_id_pairs(path: str) -> pa.Table:
     table = read_table(path)
     missing = [name for name in ("left_id", "right_id") if name not in table.column_names]
     if missing:
-        have = ", ".join(f"'{name}'" for name in table.column_names)
+        have = listed(table.column_names)
         raise DataError(f"'{path}' has no column '{missing[0]}', it has {have}: pairs need left_id, right_id and label")
     for name in ("left_id", "right_id"):
         ids = as_ids(table[name], path, name)

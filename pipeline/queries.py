@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.records import read_table
 from siamese.errors import DataError
-from siamese.schema import Schema, as_table
+from siamese.schema import Schema, as_table, listed
 from siamese.text import as_text
 
 
@@ -54,7 +54,7 @@ def with_ids(records: pa.Table, id_column: str) -> pa.Table:
     Raises:
         DataError: the id column is missing, an id is empty, or one occurs twice.
     """
-    have = ", ".join(f"'{name}'" for name in records.column_names)
+    have = listed(records.column_names)
     if id_column not in records.column_names:
         raise DataError(
             f"the records have no column '{id_column}', they have {have}: name the one that names a record with id_column"

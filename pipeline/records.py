@@ -18,7 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from siamese.errors import DataError, SchemaError, SiameseError, reason
-from siamese.schema import Schema, as_table
+from siamese.schema import Schema, as_table, listed
 from siamese.text import as_text, text_of
 
 BATCH_RECORDS = 65_536
@@ -78,7 +78,7 @@ class Records:
         if not columns:
             raise DataError(f"'{path}' has no records")
         if id_column not in columns:
-            have = ", ".join(f"'{name}'" for name in columns)
+            have = listed(columns)
             raise DataError(f"'{path}' has no column '{id_column}', it has {have}: name the id column with --id")
         return cls(path, id_column, filesystem, tuple(files), tuple(columns))
 
@@ -189,8 +189,8 @@ def check_fields(schema: Schema, *sources: Records | None) -> None:
         lacking = [] if source is None else [name for name in schema.names if name not in source.columns]
         if source is not None and lacking:
             raise SchemaError(
-                f"'{source.path}' lacks {_listed(lacking)}: the model reads {_listed(schema.names)}, and it has "
-                f"{_listed(source.columns)}; what is the same needs one name"
+                f"'{source.path}' lacks {listed(lacking)}: the model reads {listed(schema.names)}, and it has "
+                f"{listed(source.columns)}; what is the same needs one name"
             )
 
 
@@ -202,18 +202,14 @@ def of_all(schema: Schema, sources: Sequence[Records]) -> Schema:
     """
     lacking = [name for name in schema.names if any(name not in source.columns for source in sources)]
     if lacking == schema.names:
-        have = " and ".join(f"'{source.path}' has {_listed(source.columns)}" for source in sources)
+        have = " and ".join(f"'{source.path}' has {listed(source.columns)}" for source in sources)
         raise SchemaError(f"no column is in all tables: {have}; what is the same needs one name")
     schema = schema.without(dict.fromkeys(lacking, "one table lacks it: equal columns need one name"))
     if lacking:
         log.warning(
-            "not compared, for one table lacks them: %s (what is the same needs one name in both)", _listed(lacking)
+            "not compared, for one table lacks them: %s (what is the same needs one name in both)", listed(lacking)
         )
     return schema
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
 
 
 def check_ids(ids: pa.Array, records: Records) -> None:

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from siamese.errors import SettingsError
+from siamese.schema import listed
 
 
 class Rule(StrEnum):
@@ -65,7 +66,7 @@ class GoldenRules(BaseModel):
         named = {f"fields.{name}": name for name in self.fields} | {"newest_by": self.newest_by, "source": self.source}
         for setting, name in named.items():
             if name is not None and name not in columns:
-                have = ", ".join(f"'{each}'" for each in columns)
+                have = listed(columns)
                 raise SettingsError(f"golden.{setting} names column '{name}', which the records lack: they have {have}")
         if id_column in self.fields:
             raise SettingsError(

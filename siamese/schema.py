@@ -81,10 +81,10 @@ class Schema(BaseModel):
         for name, kind in kinds.items():
             if name not in records.column_names:
                 raise SchemaError(
-                    f"the schema names column '{name}', which the records lack: they have {_listed(records.column_names)}"
+                    f"the schema names column '{name}', which the records lack: they have {listed(records.column_names)}"
                 )
             if kind != "ignore" and kind not in list(Kind):
-                raise SchemaError(f"column '{name}' has kind '{kind}': expected one of {_listed([*Kind, 'ignore'])}")
+                raise SchemaError(f"column '{name}' has kind '{kind}': expected one of {listed([*Kind, 'ignore'])}")
         excluded = set(exclude)
         fields: list[Field] = []
         ignored: dict[str, str] = {}
@@ -118,8 +118,8 @@ class Schema(BaseModel):
         missing = [name for name in self.names if name not in records.column_names]
         if missing:
             raise SchemaError(
-                f"the records lack {_listed(missing)}: this schema needs {_listed(self.names)}, "
-                f"and the records have {_listed(records.column_names)}"
+                f"the records lack {listed(missing)}: this schema needs {listed(self.names)}, "
+                f"and the records have {listed(records.column_names)}"
             )
         return pa.table({name: _text_of(records, name) for name in self.names})
 
@@ -171,8 +171,8 @@ def _from_columns(columns: Mapping[str, Any]) -> pa.Table:
             raise DataError(f"column '{name}' is one value, expected a list of them: for one record give [record]")
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"'{name}' {length}" for name, length in lengths.items())
-        raise DataError(f"the columns differ in length ({listed}): give each one value a record")
+        said = ", ".join(f"'{name}' {length}" for name, length in lengths.items())
+        raise DataError(f"the columns differ in length ({said}): give each one value a record")
     return pa.table({name: _loose_array(values) for name, values in columns.items()})
 
 
@@ -237,5 +237,6 @@ def _kind_of(sample: pa.ChunkedArray) -> str:
     return Kind.TEXT
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Names as a sentence has them."""
     return ", ".join(f"'{name}'" for name in names)

@@ -69,6 +69,9 @@ def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
         column = column.cast(pa.int64()) if whole else column  # a column of ints that holes made float: 7.0 is "7"
     try:
         text = _parts(column) if pa.types.is_nested(column.type) else column.cast(pa.large_string())
+    except pa.ArrowNotImplementedError:  # what Arrow cannot spell, such as a union or an interval of months
+        values = [value if value is None else str(value) for value in column.to_pylist()]
+        text = pa.array(values, pa.large_string())
     except RecursionError as error:
         raise DataError("a value holds hundreds of lists, each in another: flatten it") from error
     blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0)
@@ -76,10 +79,8 @@ def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def _parts(column: pa.Array) -> pa.Array:
-    """Nested values as large_string, "" or null where no part says anything."""
+    """Nested values as large_string, "" or null where no part says anything. Raises ArrowNotImplementedError: of a union."""
     between = pa.scalar(PARTED, pa.large_string())
-    if pa.types.is_union(column.type):
-        return pa.array([value if value is None else str(value) for value in column.to_pylist()], pa.large_string())
     if pa.types.is_struct(column.type):
         # The first, which is never null: where all parts are, Arrow 26 leaves the row out.
         parts = [pa.repeat(pa.scalar("", pa.large_string()), len(column)), *map(as_text, column.flatten())]

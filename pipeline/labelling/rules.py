@@ -16,6 +16,7 @@ from pipeline.labelling.answers import Answer
 from pipeline.labelling.ties import BY_RULE
 from pipeline.records import Records
 from siamese.errors import DataError
+from siamese.schema import listed
 from siamese.text import as_text, normalise
 
 CROWD = 10  # records that may share a key: what more have in common is a placeholder, and names no one thing
@@ -63,7 +64,7 @@ def _values(sources: Sequence[Records], columns: list[str], exact: bool) -> pd.D
     for side, source in enumerate(sources):
         for column in columns:
             if column not in source.columns:
-                have = ", ".join(f"'{name}'" for name in source.columns)
+                have = listed(source.columns)
                 raise DataError(f"a rule names column '{column}', which '{source.path}' lacks: it has {have}")
         for batch in source.batches(columns):
             texts = [as_text(batch[column]) for column in columns]

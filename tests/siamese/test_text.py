@@ -123,6 +123,11 @@ def test_integers_that_holes_made_float_read_as_integers() -> None:
         (pa.array(["a", "b", "a", None]).dictionary_encode(), ["a", "b", "a", None]),
         (pa.array([True, False]), ["true", "false"]),
         (pa.array(["a"], pa.string_view()), ["a"]),
+        (
+            pa.array([(1, 2, 3), None], pa.month_day_nano_interval()),
+            ["MonthDayNano(months=1, days=2, nanoseconds=3)", None],
+        ),
+        (pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2]), pa.array(["a", "b"])]), ["1", "b"]),
     ],
 )
 def test_any_type_becomes_text(column: pa.Array, expected: list[str | None]) -> None:
