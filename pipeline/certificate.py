@@ -27,8 +27,9 @@ ASSUMPTIONS = (
     "without this assumption.",
     "Each held-out pair was scored by sibling models that did not learn from its label (they stopped where their siblings, some of which "
     "did, were best on other pairs); the model that scored the run is their mean, or was trained on all pairs.",
-    "The share of matches among the candidates is the one estimated from their scores; the imposite weight of a promise is its "
-    "upper bound.",
+    "A precision is shown by all held-out pairs, the share of matches among the candidates being the one estimated from their scores (the "
+    "imposite weight of a promise is its upper bound), or by the imposites among them, whatever that share is and however matches are "
+    "scored; each with half of the risk.",
     "Pairs that share a record count together as right or wrong; pairs tied by none are independent.",
     "The promise is of the pairs flagged one by one: what transitivity adds to clusters, and pairs of equal contents, are not in it.",
 )
@@ -56,7 +57,7 @@ class Certificate(BaseModel):
         assumptions: what the promises rest on; they are conditional on them.
         model: fingerprint of the model; with another one, or another index, nothing is promised.
         index: how the candidates were searched.
-        candidates: their scores in short, from which the prior is estimated.
+        candidates: their scores in short, from which the prior is estimated, and which decoys are held against.
         evidence: the held-out pairs.
         log_odds: of a match, by score, as the model that was calibrated on the evidence has it. None: of a version before it was said here;
             how curves are fitted has changed since, and what follows from the evidence cannot be told any more.
@@ -80,6 +81,11 @@ class Certificate(BaseModel):
     candidates: dict[str, Any]
     evidence: Evidence
     log_odds: LogOdds | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it says all that it follows from, as those of earlier versions do not."""
+        return self.log_odds is not None and "up_to" in self.candidates
 
     @classmethod
     def of(
@@ -115,7 +121,7 @@ class Certificate(BaseModel):
             assumptions=_assumptions(evidence),
             model=model,
             index=index,
-            candidates=dict(vars(candidates)),
+            candidates={**vars(candidates), "up_to": candidates.up_to if math.isfinite(candidates.up_to) else None},
             evidence=evidence,
             log_odds=decision.calibration.log_odds,
         )
@@ -181,10 +187,13 @@ def verify_run(run: Path) -> dict[str, Any]:
     if said.model != manifest["model"]:
         raise ArtifactError(f"the certificate of '{run}' is of another model ({said.model[:12]}): make the run again")
     # Uncalibrated: the limit is the model's word, and nothing is promised. Or of a version that did not say how it follows.
-    if not len(said.evidence) or said.log_odds is None:
+    if not len(said.evidence) or said.log_odds is None or not said.is_complete:
         return _checked(run, said, manifest)
     calibration = Calibration.by(said.log_odds, said.evidence)
-    candidates = Histogram(tuple(said.candidates["scores"]), tuple(said.candidates["counts"]))
+    up_to = said.candidates["up_to"]
+    candidates = Histogram(
+        tuple(said.candidates["scores"]), tuple(said.candidates["counts"]), math.inf if up_to is None else up_to
+    )
     threshold = Threshold(**said.asked)
     cut = math.inf if said.cut is None else said.cut
     try:
@@ -226,7 +235,7 @@ def _checked(run: Path, said: Certificate, manifest: dict[str, Any]) -> dict[str
         "run": str(run),
         "kind": said.kind,
         "promises": said.headline()["promises"],
-        "is_recomputed": said.log_odds is not None,
+        "is_recomputed": said.is_complete,
         "flagged": flagged,
         "evidence": {"pairs": len(evidence), "matches": sum(evidence.is_match)},
         "assumptions": list(said.assumptions),

@@ -11,7 +11,9 @@ from scipy.special import logit
 from pipeline.embedding import Encoder
 from pipeline.judging import Judge
 from siamese.calibration import Calibration
+from siamese.decoys import Decoys, more_decoys
 from siamese.errors import SettingsError
+from siamese.evidence import Evidence
 from siamese.prior import Histogram, Prior, estimate_prior
 from siamese.promise import Bound, check_share, more_pairs, promise_precision, promise_recall
 
@@ -134,21 +136,21 @@ class Threshold:
         if not len(calibration.evidence) or calibration.evidence.are_chosen:
             return self._without_promise(calibration, cut)
         error = (1 - self.confidence) / max(len(promised), 1)
-        prior = None
+        prior, decoys = None, None
         if candidates is not None:
-            prior = estimate_prior(calibration, candidates, min(cut, _region(calibration)), 1 - error / 2)
+            region = min(region_of(calibration), candidates.up_to)
+            # A quarter of the risk is that the share of matches is not what was estimated.
+            prior = estimate_prior(calibration, candidates, region, 1 - error / 4)
+            decoys = Decoys.of(calibration.evidence, region)
         if not promised:
             weight = prior.imposite_weight if prior else 1.0
             limit = min(calibration.best_f1(weight), cut)
             return Decision(calibration, limit, prior, (), "best F1 on held-out pairs")
         promises = []
         if self.min_precision is not None:
-            # Where the share of matches is estimated, half the risk is that it is not what was estimated.
-            promises.append(
-                _promise("precision", self.min_precision, 1 - error / (2 if prior else 1), calibration, prior)
-            )
+            promises.append(_promise_precision(self.min_precision, error, calibration, candidates, prior, decoys))
         if self.min_recall is not None:
-            promises.append(_promise("recall", self.min_recall, 1 - error, calibration, None))
+            promises.append(_promise_recall(self.min_recall, 1 - error, calibration.evidence))
         if len(promises) == 2 and promises[1].bound.limit > promises[0].bound.limit:
             raise SettingsError(
                 f"a precision of {self.min_precision:g} and a recall of {self.min_recall:g} cannot both be promised: "
@@ -180,6 +182,7 @@ class Promise:
     Attributes:
         what: "precision" or "recall".
         share: promised.
+        shown_by: "held-out pairs", or "held-out imposites" alone (:mod:`siamese.decoys`).
         confidence: that the bound was tested at.
         imposite_weight: assumed for it (see :class:`siamese.prior.Prior`).
         bound: what the evidence shows.
@@ -187,6 +190,7 @@ class Promise:
 
     what: str
     share: float
+    shown_by: str
     confidence: float
     imposite_weight: float
     bound: Bound
@@ -242,26 +246,55 @@ class Decision:
         }
 
 
-def _region(calibration: Calibration) -> float:
-    """The score up to which the share of matches is estimated: where decisions are made, and not farther out, where most imposites are of
-    an easier kind than those that people label; but so far that there are some imposites among the evidence."""
+def region_of(calibration: Calibration) -> float:
+    """The score up to which labelled pairs and a run's candidates are compared: where decisions are made, and not farther out, where most
+    imposites are of an easier kind than those that people label; but so far that there are some imposites among the evidence."""
     scores, labels = calibration.evidence.arrays
     imposites = scores[(labels == 0) & np.isfinite(scores)]
-    return max(calibration.log_odds.reaching(float(logit(REVIEW[0]))), float(imposites[:LEAST_IMPOSITES][-1]))
+    unlikely = calibration.log_odds.reaching(float(logit(REVIEW[0])))
+    if len(imposites) == 0:
+        return unlikely
+    return min(max(unlikely, float(imposites[:LEAST_IMPOSITES][-1])), float(imposites[-1]))
 
 
-def _promise(what: str, share: float, confidence: float, calibration: Calibration, prior: Prior | None) -> Promise:
-    weight = prior.at_most if prior else 1.0
-    evidence = calibration.evidence
-    if what == "precision":
-        bound, nearest = promise_precision(evidence, share, confidence, weight)
-    else:
-        bound, nearest = promise_recall(evidence, share, confidence)
+def _promise_precision(
+    share: float,
+    error: float,
+    calibration: Calibration,
+    candidates: Histogram | None,
+    prior: Prior | None,
+    decoys: Decoys | None,
+) -> Promise:
+    """The larger of two thresholds, each promised with half of the risk: by all held-out pairs, at the share of matches that was estimated,
+    and by the imposites among them. Without a corpus there is the first alone, and the evidence's own share."""
+    evidence, weight = calibration.evidence, prior.at_most if prior else 1.0
+    level = 1 - (error / 4 if prior else error)
+    bound, nearest = promise_precision(evidence, share, level, weight)
+    found = [Promise("precision", share, "held-out pairs", level, weight, bound)] if bound else []
+    more = more_pairs(nearest, share, level, weight)
+    if decoys is not None and candidates is not None:
+        level = 1 - error / 2
+        bound = decoys.promise(candidates, share, level)
+        found += [Promise("precision", share, "held-out imposites", level, 1.0, bound)] if bound else []
+        closest = None if found else decoys.nearest(candidates, level)
+        if closest is not None and (nearest is None or closest.least > nearest.least):
+            more = more_decoys(closest, decoys.times_as_many(candidates, share, level))
+            weight = 1.0
+    if not found:
+        raise _refused("precision", share, evidence, more, weight)
+    return max(found, key=lambda promise: promise.bound.limit)
+
+
+def _promise_recall(share: float, confidence: float, evidence: Evidence) -> Promise:
+    bound, nearest = promise_recall(evidence, share, confidence)
     if bound is None:
-        here = f" where imposites are up to {weight:.1f} times as frequent as among them" if weight > 1 else ""
-        raise SettingsError(
-            f"a {what} of {share:g} cannot be promised from {len(evidence):,} held-out pairs, "
-            f"{sum(evidence.is_match):,} of them genuine{here}: {more_pairs(nearest, share, confidence, weight)}; ask for less, "
-            f"or leave --min-{what} out"
-        )
-    return Promise(what, share, confidence, weight, bound)
+        raise _refused("recall", share, evidence, more_pairs(nearest, share, confidence))
+    return Promise("recall", share, "held-out pairs", confidence, 1.0, bound)
+
+
+def _refused(what: str, share: float, evidence: Evidence, more: str, weight: float = 1.0) -> SettingsError:
+    here = f" where imposites are up to {weight:.1f} times as frequent as among them" if weight > 1 else ""
+    return SettingsError(
+        f"a {what} of {share:g} cannot be promised from {len(evidence):,} held-out pairs, "
+        f"{sum(evidence.is_match):,} of them genuine{here}: {more}; ask for less, or leave --min-{what} out"
+    )

@@ -82,6 +82,11 @@ class Drawn:
         glance = Glance(Glance.learn(see(self.places[:LEARNED]), self.limit - self.scores[:LEARNED], seed), -np.inf)
         return replace(glance, least=least_of(glance.log_odds(see(flagged))))
 
+    def let_by(self, glance: Glance, see: Callable[[NDArray[np.int64]], NDArray[np.float32]]) -> NDArray[np.float64]:
+        """(b,) scores of those that a glance lets go by, of some that did not teach it."""
+        some = slice(LEARNED, 2 * LEARNED)
+        return self.scores[some][~glance.is_worth(see(self.places[some]))]
+
 
 def least_of(glances: NDArray[np.float64]) -> float:
     """Below which at most LOST of all flagged candidates lie, with CONFIDENCE, by a random choice of them, ENOUGH or more.

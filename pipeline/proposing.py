@@ -12,6 +12,7 @@ Blocks of queries and of candidates are done by anyone who sees the folder, in a
     pool/             of a large corpus: all that buckets and cells held, each pair once, and how far apart at most
     looked/           the candidates among all that was found, each pair once, how many make a block, and in what order, if in another
     glance.json       what lets candidates go by without a second look; missing where nothing does
+    let_by.npy        scores of a sample of those that it lets go by
     drawn/            those that were looked at to settle that: places among all, and scores
     scores/           a file a block of those
 """
@@ -41,7 +42,7 @@ from siamese.spellings import BANDS, COUNT_BITS, count_words, spell
 
 LEFT, RIGHT, CELLS, PLAN, FOUND, LOOKED, SCORES = "left", "right", "cells", "plan.json", "found", "looked", "scores"
 FACTS, COUNTS, SPELLED, SHARED, ORDER = "facts.json", "counts.npy", "spelled", "shared", "order.npy"
-GLANCE, DRAWN, POOL, BUCKETS = "glance.json", "drawn", "pool", "buckets.json"
+GLANCE, LET_BY, DRAWN, POOL, BUCKETS = "glance.json", "let_by.npy", "drawn", "pool", "buckets.json"
 COUNTED = 65_536  # contents of a side that words are counted in
 WORTH_A_PAIR = 0.003  # new matches among the pairs that buckets of one size hold, below which they are not measured
 QUERIES = 65_536  # of a block, at least
@@ -296,6 +297,8 @@ def glance(encoder: Encoder, work: Path, threshold: Threshold) -> dict[str, Any]
         limit = threshold.decide(judge.calibration).limit
         drawn = Drawn.of(len(pairs), look, limit)
         settled = drawn.settle(see)
+        if settled is not None:
+            save_array(work / LET_BY, drawn.let_by(settled, see))
     order = np.argsort(drawn.places)
     save_array(work / DRAWN / "places.npy", drawn.places[order])
     save_array(work / DRAWN / "scores.npy", drawn.scores[order])
@@ -303,6 +306,12 @@ def glance(encoder: Encoder, work: Path, threshold: Threshold) -> dict[str, Any]
         write_json(work / GLANCE, asdict(settled))
     said = {"is_made": settled is not None, "drawn": len(drawn.places), "flagged": int(drawn.is_flagged.sum())}
     return {**said, "lost_at_most": LOST if settled else 0.0}
+
+
+def let_by_sample(work: Path) -> NDArray[np.float64]:
+    """Scores of some of the candidates that a glance lets go by, a random choice of them; none where it lets none."""
+    path = work / LET_BY
+    return np.load(path) if path.is_file() else np.empty(0)
 
 
 def score_block(encoder: Encoder, work: Path, threshold: Threshold, number: int) -> dict[str, Any]:

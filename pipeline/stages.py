@@ -22,7 +22,7 @@ from pipeline.bonds import Bonds
 from pipeline.candidates import Candidates
 from pipeline.certificate import Certificate
 from pipeline.clustering import cluster_records
-from pipeline.decision import Threshold
+from pipeline.decision import Threshold, region_of
 from pipeline.embedding import read_corpus
 from pipeline.evaluation import evaluate_run, where_lost
 from pipeline.fields import Fields, fields_of
@@ -142,17 +142,20 @@ def match(model: str, run: Path, work: Path, threshold: Threshold) -> dict[str, 
     judge, sides = proposing.planned_judge(encoder, threshold, work), proposing.Sides(encoder, work)
     left_corpus, right_corpus = sides.left, sides.right
     looked_at, scores = proposing.looked_at(work), proposing.scores_of(work)
-    let_by = int(np.isinf(scores).sum())
+    let_by, sample = int(np.isinf(scores).sum()), proposing.let_by_sample(work)
     scores = judge.among(scores, looked_at.ends, looked_at.ends, scores)
     candidates = Candidates.of(looked_at, scores, judge.cut)
-    calibration, standing, worth = judge.calibration, np.ones(len(candidates.scores), bool), None
+    calibration, horizon, worth = judge.calibration, judge.cut, None
     if threshold.one_to_one and right_corpus is not None:
         # A pair that loses to a better one is no candidate, here and among the evidence.
         candidates = candidates.of_records(left_corpus, right_corpus)
         worth = expected_right(calibration, candidates.scores)
         standing = one_to_one(candidates.pairs, np.ones(len(worth), bool), worth)
         calibration = of_winners(calibration)
-    histogram = Histogram.of(candidates.scores[standing])
+        scores = candidates.scores[standing]
+    elif judge.verifier is not None and (len(sample) or not let_by):  # else the state of a version that kept no sample
+        horizon = max(judge.cut, region_of(calibration))
+    histogram = Histogram.of(scores, horizon, let_by, sample)
     decision = threshold.decide(calibration, histogram, judge.cut)
     judgement = decision.judge(candidates.scores)
     if worth is not None:

@@ -6,7 +6,7 @@
     counts.npy    how often words occurred when it was spelled
     buckets.json  how great buckets were taken
     plan.json     how far was searched
-    glance.json   what was let go by at a glance
+    glance.json   what was let go by at a glance, and ``let_by.npy``: the scores of some of it
     pool/         of a large corpus: pairs that buckets and cells held, and ``rows.npy``, where its rows are now: the files of the run that
                   made it, which updates hand on
     found/        pairs of rows, from whichever row found them; of a large corpus what updates found beyond the pool
@@ -48,7 +48,7 @@ def keep_state(work: Path, run: Path) -> dict[str, Any]:
     for name in (*KEPT, *[proposing.FOUND] * (goes_on or not (work / proposing.POOL).is_dir())):
         if (work / name).is_dir():
             shutil.copytree(work / name, state / name, copy_function=link, ignore=left_out)
-    for name in (proposing.PLAN, proposing.GLANCE, *[proposing.BUCKETS, proposing.COUNTS] * shares):
+    for name in (proposing.PLAN, proposing.GLANCE, proposing.LET_BY, *[proposing.BUCKETS, proposing.COUNTS] * shares):
         if (work / name).is_file():
             link(work / name, state / name)
     return {"bytes": sum(path.stat().st_size for path in state.rglob("*") if path.is_file())}

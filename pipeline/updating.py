@@ -45,6 +45,7 @@ from pipeline.proposing import (
     FOUND,
     GLANCE,
     LEFT,
+    LET_BY,
     MOST_BLOCKS,
     PLAN,
     POOL,
@@ -255,6 +256,7 @@ def score(encoder: Encoder, work: Path, run: Path, threshold: Threshold) -> dict
     state, old = State.open(run, encoder.dim), np.load(work / OLD_ROWS)
     if state.glance is not None:
         write_json(work / GLANCE, state.glance)
+        save_array(work / LET_BY, proposing.let_by_sample(state.folder))
     judge = proposing.planned_judge(encoder, threshold, work)
     corpus = Corpus.open(work / LEFT, encoder.dim)
     pairs = proposing.looked_at(work)

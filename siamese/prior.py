@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import logit
 
@@ -44,21 +44,43 @@ class Prior:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Scores of candidates, however many, in short: the mean and the number of each bin."""
+    """Scores of candidates, however many, in short.
+
+    Attributes:
+        scores: the mean of each bin, ascending.
+        counts: how many candidates it has.
+        up_to: a score up to which none is left out.
+    """
 
     scores: tuple[float, ...]
     counts: tuple[int, ...]
+    up_to: float = math.inf
 
     @classmethod
-    def of(cls, scores: NDArray[np.float64]) -> "Histogram":
-        if len(scores) == 0:
-            return cls((), ())
-        edges = np.unique(np.quantile(scores, np.linspace(0, 1, BINS + 1)))
-        place = np.clip(np.searchsorted(edges, scores) - 1, 0, max(len(edges) - 2, 0))
-        counts = np.bincount(place)
-        filled = counts > 0
-        centres = np.bincount(place, scores)[filled] / counts[filled]
-        return cls(tuple(centres.round(7).tolist()), tuple(counts[filled].tolist()))
+    def of(
+        cls, scores: NDArray[np.float64], up_to: float = math.inf, unseen: float = 0, sample: ArrayLike = ()
+    ) -> "Histogram":
+        """Count candidates.
+
+        Args:
+            scores: of those that are known.
+            up_to: the others are not counted.
+            unseen: how many more there are, whose scores nobody knows.
+            sample: scores of a random sample of candidates of their kind.
+        """
+        more = np.asarray(sample, np.float64)
+        each = unseen / max(len(more), 1)
+        scores, more = scores[scores <= up_to], more[more <= up_to]
+        every = np.concatenate([scores, more])
+        if len(every) == 0:
+            return cls((), (), up_to)
+        weights = np.repeat([1.0, each], [len(scores), len(more)])
+        edges = np.unique(np.quantile(every, np.linspace(0, 1, BINS + 1)))
+        place = np.clip(np.searchsorted(edges, every) - 1, 0, max(len(edges) - 2, 0))
+        counts = np.bincount(place, weights)
+        filled = counts >= 0.5
+        centres = np.bincount(place, weights * every)[filled] / counts[filled]
+        return cls(tuple(centres.round(7).tolist()), tuple(counts[filled].round().astype(int).tolist()), up_to)
 
 
 def estimate_prior(

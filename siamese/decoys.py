@@ -1,0 +1,152 @@
+"""Decoys: held-out imposites, which say how many imposites there are among the pairs that a run flags.
+
+If imposites are scored alike, labelled or not, then of a run's own imposites in a region as large a share is flagged as of the labelled
+ones; and those that are not flagged cannot be more than all that the run leaves there. So neither the share of matches nor how matches
+are scored has to be known. Storey's estimate of false discoveries (2002; the region is his lambda), with labelled imposites for the null
+distribution (conformal p-values: Bates, Candès, Lei, Romano and Sesia 2023; decoys: Elias and Gygi 2007), made a bound by Fisher's exact
+test (1935), which allows for the luck of the labels and for that of the run.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese.evidence import Evidence, independent_number
+from siamese.prior import Histogram
+from siamese.promise import STEPS, Bound
+
+MOST_TIMES = 10_000  # as many labels as there are: more are not asked for
+
+
+@dataclass(frozen=True)
+class Decoys:
+    """m held-out imposites of a region, whose edge is one more.
+
+    Attributes:
+        scores: (m,) ascending.
+        independent: how many independent ones they are worth.
+        region: the greatest score in it.
+    """
+
+    scores: NDArray[np.float64]
+    independent: float
+    region: float
+
+    @classmethod
+    def of(cls, evidence: Evidence, region: float) -> Self:
+        """The imposites before the last that scores no more than this: which is their edge, so that they are a draw of those within."""
+        scores, labels = evidence.arrays
+        within = np.flatnonzero((labels == 0) & (scores <= region) & np.isfinite(scores))
+        edge = float(scores[within[-1]]) if len(within) else -math.inf
+        some = within[:-1]
+        worth = independent_number(np.array(evidence.left)[some], np.array(evidence.right)[some])
+        return cls(scores[some], worth, edge)
+
+    def promise(self, candidates: Histogram, precision: float, confidence: float) -> Bound | None:
+        """The largest threshold at which a precision can be promised of a run; None where there is none.
+
+        Thresholds are tested in a fixed sequence (:mod:`siamese.promise`) from the first that would show it without a decoy among the
+        flagged. Where a bin of candidates is not flagged whole it counts as not flagged, in what is said of the flagged and of the others.
+
+        Args:
+            candidates: scores of the run's candidates, none left out in the region.
+            precision: promised share of right ones among the flagged, in (0, 1).
+            confidence: chance that the promise is kept; in (0, 1).
+        """
+        limits, flagged, others = self._rows(candidates)
+        seen = np.searchsorted(self.scores, limits, side="right")
+        too_many = _too_many(flagged, precision)
+        start = _first(self._refutes(too_many, np.zeros_like(seen), others, confidence))
+        stop = start + _first(~self._refutes(too_many, seen, others, confidence)[start:])
+        return self._bounds(candidates, slice(stop - 1, stop), confidence)[0] if stop > start else None
+
+    def nearest(self, candidates: Histogram, confidence: float) -> Bound | None:
+        """What the threshold shows that shows the highest precision; None where there are no decoys or candidates to speak of."""
+        return max(self._bounds(candidates, slice(None), confidence), key=lambda bound: bound.least, default=None)
+
+    def _bounds(self, candidates: Histogram, some: slice, confidence: float) -> list[Bound]:
+        """What some thresholds show: ``pairs`` are the region's decoys, ``wrong`` those among the flagged."""
+        limits, flagged, others = (column[some] for column in self._rows(candidates))
+        seen = np.searchsorted(self.scores, limits, side="right")
+        least = 1 - self._wrong_at_most(seen, flagged, others, confidence) / flagged
+        said = zip(limits.tolist(), seen.tolist(), least.tolist(), strict=True)
+        return [Bound(limit, len(self.scores), wrong, self.independent, shown) for limit, wrong, shown in said]
+
+    def times_as_many(self, candidates: Histogram, precision: float, confidence: float) -> float:
+        """How many times as many labels like these would show a precision at some threshold; inf: none would."""
+        limits, flagged, others = self._rows(candidates)
+        seen, too_many = np.searchsorted(self.scores, limits, side="right"), _too_many(flagged, precision)
+        times = 1.0
+        while times < MOST_TIMES and not self._refutes(too_many, seen, others, confidence, times).any():
+            times *= 1.1
+        return times if times < MOST_TIMES else math.inf
+
+    def _rows(self, candidates: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+        """Thresholds to test, the number of candidates up to each at least, and of the region's others at most."""
+        centres, counts = np.array(candidates.scores), np.array(candidates.counts, np.int64)
+        every = int(np.searchsorted(centres, self.region, side="right"))
+        total = int(counts[: every + 1].sum())  # a bin whose mean lies beyond may have some that do not
+        rows = np.arange(1, every)[:: max(1, every // STEPS)]
+        flagged = np.cumsum(counts)[rows - 1]
+        return centres[rows], flagged, total - flagged
+
+    def _wrong_at_most(
+        self,
+        seen: NDArray[np.int64],
+        flagged: NDArray[np.int64],
+        others: NDArray[np.int64],
+        confidence: float,
+        times: float = 1.0,
+    ) -> NDArray[np.int64]:
+        """(t,) of the flagged, wrong at most, by (t,) decoys seen among them: the greatest number that is not refuted."""
+        low, high = np.zeros(len(flagged), np.int64), flagged.copy()  # it is in between
+        while (low < high).any():
+            wrong = (low + high + 1) // 2
+            refuted = self._refutes(wrong, seen, others, confidence, times)
+            low, high = np.where(refuted, low, wrong), np.where(refuted, wrong - 1, high)
+        return low
+
+    def _refutes(
+        self,
+        wrong: NDArray[np.int64],
+        seen: NDArray[np.int64],
+        others: NDArray[np.int64],
+        confidence: float,
+        times: float = 1.0,
+    ) -> NDArray[np.bool_]:
+        """(t,) whether Fisher's test finds the decoys seen among the flagged too few for so many wrong ones.
+
+        Decoys count as independent ones, rounded against the promise.
+        """
+        from scipy.stats import hypergeom  # half a second, which only promises are worth
+
+        worth = math.floor(times * self.independent + 1e-9)
+        share = self.independent / max(len(self.scores), 1)
+        few = np.ceil(times * share * seen - 1e-9).astype(np.int64)
+        return np.asarray(hypergeom.cdf(few, worth + wrong + others, few + wrong, worth) <= 1 - confidence)
+
+
+def _too_many(flagged: NDArray[np.int64], precision: float) -> NDArray[np.int64]:
+    """(t,) the least number of wrong ones that breaks a precision."""
+    return np.floor((1 - precision) * flagged + 1e-9).astype(np.int64) + 1
+
+
+def _first(holds: NDArray[np.bool_]) -> int:
+    """Of (t,), the place of the first that holds; t where none does."""
+    return int(holds.argmax()) if holds.any() else len(holds)
+
+
+def more_decoys(nearest: Bound, times: float) -> str:
+    """What would do, in words, where a share cannot be promised."""
+    seen = (
+        f"at the best threshold {nearest.wrong:,} of {nearest.pairs:,} held-out imposites (worth {nearest.independent:,.0f} independent "
+        f"ones) are flagged, which shows {nearest.least:.3f}"
+    )
+    if times <= 1:
+        return f"{seen}, but stricter ones do not, and to take the best of many would promise too much; more labels would settle it"
+    if math.isinf(times):
+        return f"{seen}, and more pairs like these would not help"
+    return f"{seen}; about {times:.1f} times as many labelled imposites would do"

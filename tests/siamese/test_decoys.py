@@ -1,0 +1,164 @@
+"""Precision promised by imposites alone: by simulation with a known truth, and against Fisher's test one number at a time."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import fisher_exact
+
+from siamese.decoys import Decoys, more_decoys
+from siamese.evidence import Evidence
+from siamese.prior import Histogram
+from siamese.promise import promise_precision
+from tests.siamese.test_promise import CONFIDENCE, DRAWS, at_most
+
+IMPOSITE = 2.0, 1.0  # mean and spread of their scores
+
+
+@pytest.fixture
+def coarse(monkeypatch) -> None:
+    monkeypatch.setattr("siamese.decoys.STEPS", 25)
+    monkeypatch.setattr("siamese.prior.BINS", 128)
+
+
+def draw_run(random: np.random.Generator, matches: int, imposites: int, mean: float = -2.0) -> tuple:
+    scores = np.concatenate([random.normal(mean, 1, matches), random.normal(*IMPOSITE, imposites)])
+    return scores, np.arange(matches + imposites) < matches
+
+
+def precision_of(limit: float, scores: np.ndarray, is_match: np.ndarray) -> float:
+    return float(is_match[scores <= limit].mean())
+
+
+def plain_threshold(decoys: Decoys, scores: np.ndarray, precision: float) -> float:
+    """The largest at which Storey's estimate, with no bound around it, is as good as asked."""
+    limits = np.sort(scores[scores <= decoys.region])
+    flagged = np.arange(1, len(limits) + 1)
+    share = np.searchsorted(decoys.scores, limits, side="right") / len(decoys.scores)
+    wrong = share / np.maximum(1 - share, 1e-9) * (len(limits) - flagged)
+    good = np.flatnonzero(wrong <= (1 - precision) * flagged)
+    return float(limits[good[-1]]) if len(good) else -np.inf
+
+
+@pytest.mark.parametrize(("matches", "imposites", "decoys"), [(400, 60, 300), (300, 2000, 3000), (1500, 500, 60)])
+def test_the_promised_precision_is_missed_at_most_at_the_stated_rate(coarse, matches, imposites, decoys) -> None:
+    """Of the run as it comes out, luck and all, whatever its share of matches."""
+    random, missed, promised, plain_missed = np.random.default_rng(decoys), 0, 0, 0
+    for _ in range(DRAWS):
+        scores, is_match = draw_run(random, matches, imposites)
+        some = Decoys.of(Evidence.of(random.normal(*IMPOSITE, decoys), np.zeros(decoys)), np.inf)
+        bound = some.promise(Histogram.of(scores), 0.95, CONFIDENCE)
+        promised += bound is not None
+        missed += bound is not None and precision_of(bound.limit, scores, is_match) < 0.95
+        plain = plain_threshold(some, scores, 0.95)
+        plain_missed += np.isfinite(plain) and precision_of(plain, scores, is_match) < 0.95
+    assert at_most(missed, 1 - CONFIDENCE)
+    assert not at_most(plain_missed, 1 - CONFIDENCE)  # the same test fails for the estimate alone
+    assert promised > 0.9 * DRAWS
+
+
+def test_decoys_that_share_records_do_not_break_the_promise(coarse) -> None:
+    """Each record is in thirty pairs that are scored alike: 900 decoys that are 30 draws."""
+    random, missed, blind, promised = np.random.default_rng(1), 0, 0, 0
+    left, right = np.repeat(np.arange(30), 30), 30 + np.arange(900)
+    for _ in range(DRAWS):
+        scores, is_match = draw_run(random, 400, 400)
+        drawn = np.repeat(random.normal(*IMPOSITE, 30), 30) + random.normal(0, 0.001, 900)
+        for some in (Evidence.of(drawn, np.zeros(900), left, right), Evidence.of(drawn, np.zeros(900))):
+            bound = Decoys.of(some, np.inf).promise(Histogram.of(scores), 0.9, CONFIDENCE)
+            is_missed = bound is not None and precision_of(bound.limit, scores, is_match) < 0.9
+            if some.left[0] == 2 * 0 and some.right[0] == 1:  # every pair one of its own
+                blind += is_missed
+            else:
+                missed += is_missed
+                promised += bound is not None
+    assert at_most(missed, 1 - CONFIDENCE)
+    assert not at_most(blind, 1 - CONFIDENCE)
+    assert promised > 0.5 * DRAWS
+
+
+def test_matches_of_another_kind_than_the_labelled_ones_do_not_break_the_promise(coarse) -> None:
+    """Labelled matches are plain ones, a run's are not: what the labelled pairs flag for right is wrong there more often."""
+    random, missed, promised, by_pairs = np.random.default_rng(2), 0, 0, 0
+    for _ in range(DRAWS):
+        scores, is_match = draw_run(random, 300, 300, mean=0.2)
+        labels = np.arange(600) < 300
+        evidence = Evidence.of(
+            np.where(labels, random.normal(-2, 1, 600), random.normal(*IMPOSITE, 600)), labels.astype(int)
+        )
+        bound = Decoys.of(evidence, np.inf).promise(Histogram.of(scores), 0.8, CONFIDENCE)
+        promised += bound is not None
+        missed += bound is not None and precision_of(bound.limit, scores, is_match) < 0.8
+        alike, _ = promise_precision(evidence, 0.8, CONFIDENCE)
+        by_pairs += alike is not None and precision_of(alike.limit, scores, is_match) < 0.8
+    assert at_most(missed, 1 - CONFIDENCE)
+    assert not at_most(by_pairs, 1 - CONFIDENCE)
+    assert promised > 0.5 * DRAWS
+
+
+@given(
+    st.integers(0, 12), st.integers(1, 40), st.integers(1, 40), st.integers(0, 60), st.sampled_from([0.8, 0.95, 0.99])
+)
+def test_the_wrong_ones_are_as_many_as_fisher_s_test_does_not_refute(seen, decoys, flagged, others, confidence) -> None:
+    seen = min(seen, decoys)
+    some = Decoys(np.zeros(decoys), float(decoys), 1.0)
+    table = [[[seen, decoys - seen], [wrong, others]] for wrong in range(flagged + 1)]
+    refuted = [fisher_exact(each, "less").pvalue <= 1 - confidence for each in table]
+    assert refuted == sorted(refuted)  # more wrong ones are refuted the sooner
+    (most,) = some._wrong_at_most(np.array([seen]), np.array([flagged]), np.array([others]), confidence)
+    assert most == max(wrong for wrong in range(flagged + 1) if wrong == 0 or not refuted[wrong])
+
+
+def test_a_sequence_ends_at_the_first_threshold_that_does_not_show_it() -> None:
+    random = np.random.default_rng(3)
+    for _ in range(20):
+        scores, _is_match = draw_run(random, 200, 100)
+        evidence = Evidence.of(random.normal(*IMPOSITE, 80), np.zeros(80))
+        some, candidates = Decoys.of(evidence, 1.5), Histogram.of(scores)
+        assert some.region == max(score for score in evidence.scores if score <= 1.5) and some.independent == 79 - sum(
+            np.array(evidence.scores) > 1.5
+        )
+        limits, flagged, others = some._rows(candidates)
+        assert [(scores < limit - 6e-8).sum() for limit in limits] == flagged.tolist()
+        assert (flagged + others >= (scores <= some.region).sum()).all()
+        best, is_started = None, False
+        for limit, one, rest in zip(limits, flagged, others, strict=True):
+
+            def least(seen: int, one=one, rest=rest, some=some) -> float:
+                return 1 - some._wrong_at_most(np.array([seen]), np.array([one]), np.array([rest]), 0.9)[0] / one
+
+            is_started |= least(0) >= 0.9
+            if is_started and least((some.scores <= limit).sum()) < 0.9:
+                break
+            best = limit if is_started else None
+        bound, nearest = some.promise(candidates, 0.9, 0.9), some.nearest(candidates, 0.9)
+        assert (bound.limit if bound else None) == best and nearest is not None
+        assert bound is None or bound.least >= 0.9
+
+
+def test_what_is_too_little_says_what_would_do() -> None:
+    random = np.random.default_rng(4)
+    scores, _ = draw_run(random, 300, 60)
+    candidates = Histogram.of(scores)
+    some = Decoys.of(Evidence.of(random.normal(*IMPOSITE, 40), np.zeros(40)), np.inf)
+    bound, nearest = some.promise(candidates, 0.99, 0.95), some.nearest(candidates, 0.95)
+    assert bound is None and nearest is not None and nearest.pairs == 39
+    times = some.times_as_many(candidates, 0.99, 0.95)
+    assert 1 < times < 100
+    assert (
+        f"{nearest.wrong} of 39 held-out imposites (worth 39 independent ones) are flagged, which shows {nearest.least:.3f}"
+        in (more_decoys(nearest, times))
+    )
+    assert f"about {times:.1f} times as many labelled imposites would do" in more_decoys(nearest, times)
+    assert "would not help" in more_decoys(nearest, np.inf) and "a lucky one" not in more_decoys(nearest, 1.0)
+    assert "stricter ones do not" in more_decoys(nearest, 1.0)
+    none = Decoys.of(Evidence.of([5.0, 6.0], [0, 0]), 1.0)
+    assert none.promise(candidates, 0.9, 0.9) is none.nearest(candidates, 0.9) is None
+
+
+def test_what_was_let_by_counts_by_its_sample() -> None:
+    scores = np.arange(1000.0)
+    counted = Histogram.of(scores, 499.5, unseen=300, sample=[100.0, 200.0, 900.0])
+    assert counted.up_to == 499.5 and sum(counted.counts) == 500 + 200  # two in three of the 300
+    assert Histogram.of(scores, 99.5).counts == (1,) * 100
+    assert Histogram.of(np.array([]), 1.0, unseen=5, sample=[2.0]) == Histogram((), (), 1.0)
