@@ -1,7 +1,7 @@
 """Decision: which scored candidates are matches: the threshold that was asked for, on this corpus, and how sure each pair is."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,12 @@ from scipy.special import logit
 
 from pipeline.embedding import Encoder
 from pipeline.judging import Judge
+from pipeline.promising import Promise, promise_a_precision, promise_a_recall
 from siamese.calibration import Calibration
-from siamese.decoys import Decoys, more_decoys
+from siamese.decoys import Decoys
 from siamese.errors import SettingsError
-from siamese.evidence import Evidence
 from siamese.prior import Histogram, Prior, estimate_prior
-from siamese.promise import Bound, check_share, more_pairs, promise_precision, promise_recall
+from siamese.promise import check_share, promise_precision
 
 # By distance, pairs up to this share beyond max_distance are candidates too: what was nearly a match.
 NEAR_MISS_BAND = 0.1
@@ -102,7 +102,7 @@ class Threshold:
         verifier = encoder.verifier if self.verifier and self.max_distance is None else None
         rivalry = verifier.rivalry if verifier is not None and of_two and not self.one_to_one else None
         calibration = (rivalry or verifier or encoder).calibration
-        limit = self.decide(calibration).limit
+        limit = self.outermost(calibration)
         if verifier is None:
             best = 0.0 if self.max_distance is not None else calibration.max_distance
             radius = max(limit, best) * (1 + NEAR_MISS_BAND)
@@ -110,6 +110,21 @@ class Threshold:
         radius = min(encoder.calibration.max_distance * (1 + NEAR_MISS_BAND), verifier.candidate_distance)
         cut = max(limit, calibration.log_odds.reaching(float(logit(NEAR_MISS_PROBABILITY))))
         return Judge(calibration, radius, verifier.candidate_distance, verifier.neighbours, cut, verifier, rivalry)
+
+    def outermost(self, calibration: Calibration) -> float:
+        """The greatest score that is likely to be flagged, as far as it can be told without a corpus: the candidates of one may promise a
+        precision that the labelled pairs alone do not.
+
+        Raises:
+            SettingsError: the threshold cannot be had, whatever the corpus.
+        """
+        evidence = calibration.evidence
+        if self.min_precision is None or not len(evidence) or evidence.are_chosen:
+            return self.decide(calibration).limit
+        self.check()
+        bound, _ = promise_precision(evidence, self.min_precision, self.confidence)
+        without = replace(self, min_precision=None).decide(calibration).limit
+        return max(without, bound.limit) if bound else without
 
     def settle(self, encoder: Encoder, *, of_two: bool = False) -> tuple[Judge, "Decision"]:
         """Judge and decision where no corpus tells its share of matches. Raises as :meth:`decide`."""
@@ -123,7 +138,7 @@ class Threshold:
 
         Args:
             calibration: of the scores.
-            candidates: scores of all up to the cut, from which the share of matches is estimated; None: that of the evidence.
+            candidates: scores of a run's, from which the share of matches is estimated; None: that of the evidence.
             cut: the greatest score that was kept.
 
         Raises:
@@ -148,9 +163,11 @@ class Threshold:
             return Decision(calibration, limit, prior, (), "best F1 on held-out pairs")
         promises = []
         if self.min_precision is not None:
-            promises.append(_promise_precision(self.min_precision, error, calibration, candidates, prior, decoys))
+            promises.append(
+                promise_a_precision(self.min_precision, error, calibration.evidence, candidates, prior, decoys)
+            )
         if self.min_recall is not None:
-            promises.append(_promise_recall(self.min_recall, 1 - error, calibration.evidence))
+            promises.append(promise_a_recall(self.min_recall, 1 - error, calibration.evidence))
         if len(promises) == 2 and promises[1].bound.limit > promises[0].bound.limit:
             raise SettingsError(
                 f"a precision of {self.min_precision:g} and a recall of {self.min_recall:g} cannot both be promised: "
@@ -173,27 +190,6 @@ class Threshold:
             if share is not None:
                 raise SettingsError(f"a {what} of {share:g} cannot be promised {labels}, or leave --min-{what} out")
         return Decision(calibration, min(limit, cut), None, (), source)
-
-
-@dataclass(frozen=True)
-class Promise:
-    """What is promised of a run, and on what evidence.
-
-    Attributes:
-        what: "precision" or "recall".
-        share: promised.
-        shown_by: "held-out pairs", or "held-out imposites" alone (:mod:`siamese.decoys`).
-        confidence: that the bound was tested at.
-        imposite_weight: assumed for it (see :class:`siamese.prior.Prior`).
-        bound: what the evidence shows.
-    """
-
-    what: str
-    share: float
-    shown_by: str
-    confidence: float
-    imposite_weight: float
-    bound: Bound
 
 
 @dataclass(frozen=True)
@@ -255,46 +251,3 @@ def region_of(calibration: Calibration) -> float:
     if len(imposites) == 0:
         return unlikely
     return min(max(unlikely, float(imposites[:LEAST_IMPOSITES][-1])), float(imposites[-1]))
-
-
-def _promise_precision(
-    share: float,
-    error: float,
-    calibration: Calibration,
-    candidates: Histogram | None,
-    prior: Prior | None,
-    decoys: Decoys | None,
-) -> Promise:
-    """The larger of two thresholds, each promised with half of the risk: by all held-out pairs, at the share of matches that was estimated,
-    and by the imposites among them. Without a corpus there is the first alone, and the evidence's own share."""
-    evidence, weight = calibration.evidence, prior.at_most if prior else 1.0
-    level = 1 - (error / 4 if prior else error)
-    bound, nearest = promise_precision(evidence, share, level, weight)
-    found = [Promise("precision", share, "held-out pairs", level, weight, bound)] if bound else []
-    more = more_pairs(nearest, share, level, weight)
-    if decoys is not None and candidates is not None:
-        level = 1 - error / 2
-        bound = decoys.promise(candidates, share, level)
-        found += [Promise("precision", share, "held-out imposites", level, 1.0, bound)] if bound else []
-        closest = None if found else decoys.nearest(candidates, level)
-        if closest is not None and (nearest is None or closest.least > nearest.least):
-            more = more_decoys(closest, decoys.times_as_many(candidates, share, level))
-            weight = 1.0
-    if not found:
-        raise _refused("precision", share, evidence, more, weight)
-    return max(found, key=lambda promise: promise.bound.limit)
-
-
-def _promise_recall(share: float, confidence: float, evidence: Evidence) -> Promise:
-    bound, nearest = promise_recall(evidence, share, confidence)
-    if bound is None:
-        raise _refused("recall", share, evidence, more_pairs(nearest, share, confidence))
-    return Promise("recall", share, "held-out pairs", confidence, 1.0, bound)
-
-
-def _refused(what: str, share: float, evidence: Evidence, more: str, weight: float = 1.0) -> SettingsError:
-    here = f" where imposites are up to {weight:.1f} times as frequent as among them" if weight > 1 else ""
-    return SettingsError(
-        f"a {what} of {share:g} cannot be promised from {len(evidence):,} held-out pairs, "
-        f"{sum(evidence.is_match):,} of them genuine{here}: {more}; ask for less, or leave --min-{what} out"
-    )

@@ -159,14 +159,14 @@ def evaluate_run(
         "candidates": candidates,
         "candidate_recall": int(written.sum()) / max(len(true_keys), 1),
     }
-    lost = true_keys[~matched]
+    lost, entity = true_keys[~matched], entities_of(true, n)
     missed = Missed(
         Pairs(lost // n, lost % n, np.ones(len(lost), np.int8)),
         written[~matched],
         len(true_keys),
-        independent_number(true_keys // n, true_keys % n),
+        independent_number(entity[true_keys // n], entity[true_keys % n]),
     )
-    scores = {"pairs": pairs, "clusters": cluster_scores(cluster_id, entities_of(true, n))}
+    scores = {"pairs": pairs, "clusters": cluster_scores(cluster_id, entity)}
     return scores, missed, np.concatenate([*truths, np.empty(0, bool)])
 
 

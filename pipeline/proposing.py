@@ -294,7 +294,8 @@ def glance(encoder: Encoder, work: Path, threshold: Threshold) -> dict[str, Any]
             return seen_of(verifier, *texts_of(*rows[1:]), rows[0])
 
         # Matches are rarer here than among the evidence, or as rare; and what is flagged among rivals is no more doubtful by itself.
-        limit = threshold.decide(judge.calibration).limit
+        # How far a precision can be promised here is not known yet.
+        limit = judge.cut if threshold.min_precision is not None else threshold.outermost(judge.calibration)
         drawn = Drawn.of(len(pairs), look, limit)
         settled = drawn.settle(see)
         if settled is not None:

@@ -42,7 +42,7 @@ class Decoys:
         within = np.flatnonzero((labels == 0) & (scores <= region) & np.isfinite(scores))
         edge = float(scores[within[-1]]) if len(within) else -math.inf
         some = within[:-1]
-        worth = independent_number(np.array(evidence.left)[some], np.array(evidence.right)[some])
+        worth = independent_number(*(entity[some] for entity in evidence.entities))
         return cls(scores[some], worth, edge)
 
     def promise(self, candidates: Histogram, precision: float, confidence: float) -> Bound | None:
@@ -63,13 +63,23 @@ class Decoys:
         stop = start + _first(~self._refutes(too_many, seen, others, confidence)[start:])
         return self._bounds(candidates, slice(stop - 1, stop), confidence)[0] if stop > start else None
 
-    def nearest(self, candidates: Histogram, confidence: float) -> Bound | None:
-        """What the threshold shows that shows the highest precision; None where there are no decoys or candidates to speak of."""
-        return max(self._bounds(candidates, slice(None), confidence), key=lambda bound: bound.least, default=None)
+    def can_show(self, candidates: Histogram, precision: float, confidence: float) -> bool:
+        """Whether some threshold would show a precision, were no decoy among the flagged."""
+        _, flagged, others = self._rows(candidates)
+        return bool(self._refutes(_too_many(flagged, precision), np.zeros_like(flagged), others, confidence).any())
+
+    def nearest(self, candidates: Histogram, confidence: float) -> Bound:
+        """What the threshold shows that shows the highest precision.
+
+        Raises:
+            ValueError: there is none, and so nothing that can be shown.
+        """
+        return max(self._bounds(candidates, slice(None), confidence), key=lambda bound: bound.least)
 
     def _bounds(self, candidates: Histogram, some: slice, confidence: float) -> list[Bound]:
         """What some thresholds show: ``pairs`` are the region's decoys, ``wrong`` those among the flagged."""
-        limits, flagged, others = (column[some] for column in self._rows(candidates))
+        limits, flagged, others = self._rows(candidates)
+        limits, flagged, others = limits[some], flagged[some], others[some]
         seen = np.searchsorted(self.scores, limits, side="right")
         least = 1 - self._wrong_at_most(seen, flagged, others, confidence) / flagged
         said = zip(limits.tolist(), seen.tolist(), least.tolist(), strict=True)

@@ -1,6 +1,7 @@
 """Evidence: held-out labelled pairs with their scores, from which a threshold and its promise are drawn."""
 
 import math
+from collections import Counter
 from functools import cached_property
 from typing import Any, Self
 
@@ -83,50 +84,56 @@ class Evidence(BaseModel):
         """What each threshold gives, an imposite counting as so many."""
         return Curve.of(*self.arrays, imposite_weight)
 
+    @cached_property
+    def entities(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(n,) each: entity of the left and of the right record of each pair, as far as genuine pairs tell."""
+        records, places = np.unique(np.array([self.left, self.right], np.int64), return_inverse=True)
+        left, right = places.reshape(2, -1)
+        is_match = self.arrays[1] == 1
+        entity = components(left[is_match], right[is_match], len(records))
+        return entity[left], entity[right]
+
     def independent(self, label: int) -> float:
         """How many independent pairs those of a label are worth."""
         chosen = self.arrays[1] == label
-        left, right = np.array(self.left, np.int64)[chosen], np.array(self.right, np.int64)[chosen]
-        return independent_number(left, right)
+        return independent_number(*(entity[chosen] for entity in self.entities))
 
     @cached_property
     def worth(self) -> NDArray[np.float64]:
         """(n,) how many independent pairs the first 1, 2, ... n are worth."""
-        return independent_pairs(np.array(self.left, np.int64), np.array(self.right, np.int64))
+        return independent_pairs(*self.entities)
 
 
 def independent_pairs(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) how many independent pairs the first 1, 2, ... n pairs of record numbers are worth.
+    """(n,) how many independent pairs the first 1, 2, ... n pairs are worth, by the entities of their records.
 
-    Pairs tied by records that they share are counted as wrong or right together, the worst case: Kish's effective sample size
-    (sum of sizes) ** 2 / (sum of sizes ** 2) over the groups.
+    Pairs that have an entity in common are counted as wrong or right together, the worst case, and others as independent, though a
+    chain of pairs ties them: dyadic clustering (Aronow, Samii and Assenova 2015). So a mean varies as that of
+    n ** 2 / (ordered pairs of pairs that have one in common) independent ones, which is Kish's effective sample size if each has one only.
     """
-    n = len(left)
-    distinct, record = np.unique(np.concatenate([left, right]), return_inverse=True)
-    if len(distinct) == 2 * n:
-        return np.arange(1.0, n + 1)
-    parent, size = list(range(len(distinct))), [0] * len(distinct)  # union-find, with the pairs of each group
-
-    def group(one: int) -> int:
-        while parent[one] != one:
-            parent[one] = one = parent[parent[one]]
-        return one
-
-    squares, worth = 0, np.empty(n)
-    for number, (one, other) in enumerate(zip(*np.split(record, 2), strict=True), 1):
-        a, b = group(one), group(other)
-        merged = size[a] + (size[b] if a != b else 0) + 1
-        squares += merged**2 - size[a] ** 2 - (size[b] ** 2 if a != b else 0)
-        parent[b], size[a] = a, merged
-        worth[number - 1] = number**2 / squares
+    touched: Counter[int] = Counter()  # pairs of each entity
+    between: Counter[tuple[int, int]] = Counter()  # of both of two
+    ties, worth = 0, np.empty(len(left))
+    for number, (one, other) in enumerate(zip(left.tolist(), right.tolist(), strict=True), 1):
+        tied = touched[one]
+        if one != other:
+            both = min(one, other), max(one, other)
+            tied += touched[other] - between[both]
+            touched[other] += 1
+            between[both] += 1
+        touched[one] += 1
+        ties += 2 * tied + 1
+        worth[number - 1] = number**2 / ties
     return worth
 
 
 def independent_number(left: NDArray[np.int64], right: NDArray[np.int64]) -> float:
-    """How many independent pairs all (n,) pairs of record numbers are worth: the last of :func:`independent_pairs`."""
+    """How many independent pairs all (n,) pairs are worth, by the entities of their records: the last of :func:`independent_pairs`."""
     n = len(left)
     if n == 0:
         return 0.0
-    distinct, record = np.unique(np.concatenate([left, right]), return_inverse=True)
-    sizes = np.bincount(components(record[:n], record[n:], len(distinct))[record[:n]])
-    return float(n**2 / (sizes**2).sum())
+    apart = left != right
+    touched = np.unique(np.concatenate([left, right[apart]]), return_counts=True)[1]
+    low, high = np.minimum(left, right)[apart], np.maximum(left, right)[apart]
+    between = np.unique(np.stack([low, high]), axis=1, return_counts=True)[1]
+    return float(n**2 / ((touched**2).sum() - (between**2).sum()))

@@ -126,6 +126,11 @@ def promise_precision(
     return None, None if nearest is None else bound(nearest)
 
 
+def can_show_precision(evidence: Evidence, precision: float, confidence: float, imposite_weight: float = 1.0) -> bool:
+    """Whether the genuine pairs are as many as show a precision without a mistake."""
+    return pairs_needed(_shifted(precision, imposite_weight), confidence) <= evidence.independent(1)
+
+
 def _starts(target: float, confidence: float, genuine: float) -> tuple[list[int], float]:
     """Independent pairs that sequences start from, each twice as many as before, and the confidence of each, which share the risk.
 

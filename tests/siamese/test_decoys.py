@@ -153,7 +153,7 @@ def test_what_is_too_little_says_what_would_do() -> None:
     assert "would not help" in more_decoys(nearest, np.inf) and "a lucky one" not in more_decoys(nearest, 1.0)
     assert "stricter ones do not" in more_decoys(nearest, 1.0)
     none = Decoys.of(Evidence.of([5.0, 6.0], [0, 0]), 1.0)
-    assert none.promise(candidates, 0.9, 0.9) is none.nearest(candidates, 0.9) is None
+    assert none.promise(candidates, 0.9, 0.9) is None and not none.can_show(candidates, 0.5, 0.5)
 
 
 def test_what_was_let_by_counts_by_its_sample() -> None:

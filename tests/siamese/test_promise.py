@@ -202,16 +202,26 @@ def test_the_interval_is_scipy_s_exact_one(wrong, pairs, confidence) -> None:
     assert interval(wrong / pairs, pairs, confidence) == pytest.approx((exact.low, exact.high), abs=1e-6)
 
 
-@given(st.lists(st.tuples(st.integers(0, 8), st.integers(9, 17)), min_size=1, max_size=25))
-def test_effective_numbers_are_those_of_networkx_groups(pairs) -> None:
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=25))
+def test_effective_numbers_count_pairs_that_have_an_entity_in_common(pairs) -> None:
+    ties = sum(bool(set(one) & set(other)) for one in pairs for other in pairs)
+    left, right = np.array(pairs).T
+    assert independent_pairs(left, right)[-1] == pytest.approx(len(pairs) ** 2 / ties)
+    assert independent_pairs(left, right)[:-1].tolist() == independent_pairs(left[:-1], right[:-1]).tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(9, 17), st.booleans()), min_size=1, max_size=25))
+def test_entities_are_what_genuine_pairs_tie(pairs) -> None:
     import networkx
 
-    graph = networkx.Graph(pairs)
+    left, right, is_match = (np.array(column) for column in zip(*pairs, strict=True))
+    graph = networkx.Graph([(one, other) for one, other, genuine in pairs if genuine])
+    graph.add_nodes_from([*left.tolist(), *right.tolist()])
     of = {node: number for number, nodes in enumerate(networkx.connected_components(graph)) for node in nodes}
-    sizes = np.bincount([of[left] for left, _ in pairs])
-    left, right = np.array(pairs).T
-    assert independent_pairs(left, right)[-1] == pytest.approx(sizes.sum() ** 2 / (sizes**2).sum())
-    assert independent_pairs(left, right)[:-1].tolist() == independent_pairs(left[:-1], right[:-1]).tolist()
+    expected = [of[node] for node in [*left.tolist(), *right.tolist()]]
+    evidence = Evidence.of(np.arange(len(pairs)), is_match, left, right)
+    found = np.concatenate(evidence.entities).tolist()
+    assert len(set(zip(expected, found, strict=True))) == len(set(expected)) == len(set(found))
 
 
 def test_too_few_pairs_are_refused_with_what_would_do() -> None:

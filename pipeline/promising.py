@@ -1,0 +1,99 @@
+"""Promising: the threshold that keeps a precision or a recall, by whichever evidence shows it; or a refusal that says what would."""
+
+from dataclasses import dataclass
+
+from siamese.decoys import Decoys, more_decoys
+from siamese.errors import SettingsError
+from siamese.evidence import Evidence
+from siamese.prior import Histogram, Prior
+from siamese.promise import Bound, can_show_precision, more_pairs, promise_precision, promise_recall
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What is promised of a run, and on what evidence.
+
+    Attributes:
+        what: "precision" or "recall".
+        share: promised.
+        shown_by: "held-out pairs", or "held-out imposites" alone (:mod:`siamese.decoys`).
+        confidence: that the bound was tested at.
+        imposite_weight: assumed for it (see :class:`siamese.prior.Prior`).
+        bound: what the evidence shows.
+    """
+
+    what: str
+    share: float
+    shown_by: str
+    confidence: float
+    imposite_weight: float
+    bound: Bound
+
+
+@dataclass(frozen=True)
+class _Short:
+    """Evidence that falls short of a promise: what it shows at least, and what would do, in words."""
+
+    shows: float
+    more: str
+
+
+def promise_a_precision(
+    share: float,
+    error: float,
+    evidence: Evidence,
+    candidates: Histogram | None,
+    prior: Prior | None,
+    decoys: Decoys | None,
+) -> Promise:
+    """The larger of two thresholds: of all held-out pairs, at the share of matches that was estimated, and of the imposites among them.
+
+    Each has half of the risk; but none is spent on one that could not show it even without a mistake, which takes no label among the
+    flagged to know. Without a corpus there is the first alone, and the evidence's own share.
+    """
+    if prior is None or candidates is None or decoys is None:
+        tried = [_by_pairs(share, 1 - error, evidence, 1.0)]
+    elif not decoys.can_show(candidates, share, 1 - error / 2):  # a quarter of the risk is the weight's, here and below
+        tried = [_by_pairs(share, 1 - 3 / 4 * error, evidence, prior.at_most)]
+    elif not can_show_precision(evidence, share, 1 - error / 4, prior.at_most):
+        tried = [_by_decoys(share, 1 - error, decoys, candidates)]
+    else:
+        tried = [
+            _by_pairs(share, 1 - error / 4, evidence, prior.at_most),
+            _by_decoys(share, 1 - error / 2, decoys, candidates),
+        ]
+    found = [each for each in tried if isinstance(each, Promise)]
+    if found:
+        return max(found, key=lambda promise: promise.bound.limit)
+    short = [each for each in tried if isinstance(each, _Short)]
+    raise _refused("precision", share, evidence, max(short, key=lambda each: each.shows))
+
+
+def _by_pairs(share: float, confidence: float, evidence: Evidence, imposite_weight: float) -> Promise | _Short:
+    bound, nearest = promise_precision(evidence, share, confidence, imposite_weight)
+    if bound is not None:
+        return Promise("precision", share, "held-out pairs", confidence, imposite_weight, bound)
+    rare = f"imposites may be {imposite_weight:.1f} times as frequent here, and " if imposite_weight > 1.05 else ""
+    return _Short(nearest.least if nearest else 0.0, rare + more_pairs(nearest, share, confidence, imposite_weight))
+
+
+def _by_decoys(share: float, confidence: float, decoys: Decoys, candidates: Histogram) -> Promise | _Short:
+    bound = decoys.promise(candidates, share, confidence)
+    if bound is not None:
+        return Promise("precision", share, "held-out imposites", confidence, 1.0, bound)
+    nearest = decoys.nearest(candidates, confidence)
+    return _Short(nearest.least, more_decoys(nearest, decoys.times_as_many(candidates, share, confidence)))
+
+
+def promise_a_recall(share: float, confidence: float, evidence: Evidence) -> Promise:
+    bound, nearest = promise_recall(evidence, share, confidence)
+    if bound is None:
+        raise _refused("recall", share, evidence, _Short(0.0, more_pairs(nearest, share, confidence)))
+    return Promise("recall", share, "held-out pairs", confidence, 1.0, bound)
+
+
+def _refused(what: str, share: float, evidence: Evidence, short: _Short) -> SettingsError:
+    return SettingsError(
+        f"a {what} of {share:g} cannot be promised from {len(evidence):,} held-out pairs, "
+        f"{sum(evidence.is_match):,} of them genuine: {short.more}; ask for less, or leave --min-{what} out"
+    )
