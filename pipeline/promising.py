@@ -48,20 +48,23 @@ def promise_a_precision(
 ) -> Promise:
     """The larger of two thresholds: of all held-out pairs, at the share of matches that was estimated, and of the imposites among them.
 
-    Each has half of the risk; but none is spent on one that could not show it even without a mistake, which takes no label among the
-    flagged to know. Without a corpus there is the first alone, and the evidence's own share.
+    Half of the risk is that of the pairs, a quarter that the share of matches is not what was estimated, a quarter that of the imposites.
+    But none is spent on what could not show it even without a mistake, which takes no label among the flagged to know. Without a corpus
+    there are the pairs alone, and the evidence's own share.
     """
+    tried: list[Promise | _Short]
     if prior is None or candidates is None or decoys is None:
-        tried = [_by_pairs(share, 1 - error, evidence, 1.0)]
-    elif not decoys.can_show(candidates, share, 1 - error / 2):  # a quarter of the risk is the weight's, here and below
-        tried = [_by_pairs(share, 1 - 3 / 4 * error, evidence, prior.at_most)]
-    elif not can_show_precision(evidence, share, 1 - error / 4, prior.at_most):
-        tried = [_by_decoys(share, 1 - error, decoys, candidates)]
+        tried = [_by_pairs(share, 1 - error, evidence)]
     else:
-        tried = [
-            _by_pairs(share, 1 - error / 4, evidence, prior.at_most),
-            _by_decoys(share, 1 - error / 2, decoys, candidates),
-        ]
+        by_decoys = decoys.can_show(candidates, share, 1 - error / 4)
+        if by_decoys and not can_show_precision(evidence, share, 1 - error / 2, prior.at_most):
+            tried = [_by_decoys(share, 1 - error, decoys, candidates)]
+        else:
+            level = 1 - error * (1 / 2 if by_decoys else 3 / 4)
+            tried = [
+                _by_pairs(share, level, evidence, prior.at_most),
+                _by_decoys(share, 1 - error / 4, decoys, candidates),
+            ]
     found = [each for each in tried if isinstance(each, Promise)]
     if found:
         return max(found, key=lambda promise: promise.bound.limit)
@@ -69,7 +72,7 @@ def promise_a_precision(
     raise _refused("precision", share, evidence, max(short, key=lambda each: each.shows))
 
 
-def _by_pairs(share: float, confidence: float, evidence: Evidence, imposite_weight: float) -> Promise | _Short:
+def _by_pairs(share: float, confidence: float, evidence: Evidence, imposite_weight: float = 1.0) -> Promise | _Short:
     bound, nearest = promise_precision(evidence, share, confidence, imposite_weight)
     if bound is not None:
         return Promise("precision", share, "held-out pairs", confidence, imposite_weight, bound)
@@ -82,6 +85,8 @@ def _by_decoys(share: float, confidence: float, decoys: Decoys, candidates: Hist
     if bound is not None:
         return Promise("precision", share, "held-out imposites", confidence, 1.0, bound)
     nearest = decoys.nearest(candidates, confidence)
+    if nearest is None:
+        return _Short(0.0, "there are none to hold against these candidates")
     return _Short(nearest.least, more_decoys(nearest, decoys.times_as_many(candidates, share, confidence)))
 
 

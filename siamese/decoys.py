@@ -18,6 +18,7 @@ from siamese.evidence import Evidence, independent_number
 from siamese.prior import Histogram
 from siamese.promise import STEPS, Bound
 
+A_WRONG_LABEL = 30  # decoys that one may be expected among
 MOST_TIMES = 10_000  # as many labels as there are: more are not asked for
 
 
@@ -48,8 +49,8 @@ class Decoys:
     def promise(self, candidates: Histogram, precision: float, confidence: float) -> Bound | None:
         """The largest threshold at which a precision can be promised of a run; None where there is none.
 
-        Thresholds are tested in a fixed sequence (:mod:`siamese.promise`) from the first that would show it without a decoy among the
-        flagged. Where a bin of candidates is not flagged whole it counts as not flagged, in what is said of the flagged and of the others.
+        Thresholds are tested in fixed sequences (:mod:`siamese.promise`). A bin of candidates that is not flagged whole counts among the
+        others.
 
         Args:
             candidates: scores of the run's candidates, none left out in the region.
@@ -57,24 +58,34 @@ class Decoys:
             confidence: chance that the promise is kept; in (0, 1).
         """
         limits, flagged, others = self._rows(candidates)
-        seen = np.searchsorted(self.scores, limits, side="right")
-        too_many = _too_many(flagged, precision)
-        start = _first(self._refutes(too_many, np.zeros_like(seen), others, confidence))
-        stop = start + _first(~self._refutes(too_many, seen, others, confidence)[start:])
-        return self._bounds(candidates, slice(stop - 1, stop), confidence)[0] if stop > start else None
+        seen, too_many = np.searchsorted(self.scores, limits, side="right"), _too_many(flagged, precision)
+        last = -1
+        starts, level = self._starts(too_many, others, confidence)
+        for start in starts:
+            shown = self._refutes(too_many[start:], seen[start:], others[start:], level)
+            last = max(last, start + _first(~shown) - 1 if shown[:1].all() else -1)
+        return self._bounds(candidates, slice(last, last + 1), level)[0] if last >= 0 else None
+
+    def _starts(
+        self, too_many: NDArray[np.int64], others: NDArray[np.int64], confidence: float
+    ) -> tuple[list[int], float]:
+        """Rows that sequences start from, and the confidence of each, which share the risk: the first that would show it with 0, with 1,
+        with 3, ... decoys among the flagged. One start suffers from a single wrong label among the nearest, which is not to be expected
+        of few decoys."""
+        count = 1 + max(0, int(math.log2(max(self.independent, 1) / A_WRONG_LABEL)))
+        level = 1 - (1 - confidence) / count
+        seen = [np.full_like(too_many, 2**number - 1) for number in range(count)]
+        rows = [_first(self._refutes(too_many, some, others, level)) for some in seen]
+        return [row for row in rows if row < len(too_many)], level
 
     def can_show(self, candidates: Histogram, precision: float, confidence: float) -> bool:
         """Whether some threshold would show a precision, were no decoy among the flagged."""
         _, flagged, others = self._rows(candidates)
         return bool(self._refutes(_too_many(flagged, precision), np.zeros_like(flagged), others, confidence).any())
 
-    def nearest(self, candidates: Histogram, confidence: float) -> Bound:
-        """What the threshold shows that shows the highest precision.
-
-        Raises:
-            ValueError: there is none, and so nothing that can be shown.
-        """
-        return max(self._bounds(candidates, slice(None), confidence), key=lambda bound: bound.least)
+    def nearest(self, candidates: Histogram, confidence: float) -> Bound | None:
+        """What the threshold shows that shows the highest precision; None where there are no decoys or candidates to speak of."""
+        return max(self._bounds(candidates, slice(None), confidence), key=lambda bound: bound.least, default=None)
 
     def _bounds(self, candidates: Histogram, some: slice, confidence: float) -> list[Bound]:
         """What some thresholds show: ``pairs`` are the region's decoys, ``wrong`` those among the flagged."""
@@ -136,7 +147,9 @@ class Decoys:
         worth = math.floor(times * self.independent + 1e-9)
         share = self.independent / max(len(self.scores), 1)
         few = np.ceil(times * share * seen - 1e-9).astype(np.int64)
-        return np.asarray(hypergeom.cdf(few, worth + wrong + others, few + wrong, worth) <= 1 - confidence)
+        return np.asarray(
+            hypergeom.cdf(few, worth + wrong + others, few + wrong, worth) <= 1 - confidence + 1e-12
+        )  # a tie shows it
 
 
 def _too_many(flagged: NDArray[np.int64], precision: float) -> NDArray[np.int64]:
