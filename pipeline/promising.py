@@ -68,6 +68,8 @@ def promise_a_precision(
     found = [each for each in tried if isinstance(each, Promise)]
     if found:
         return max(found, key=lambda promise: promise.bound.limit)
+    if len(tried) == 1 and prior is not None:
+        tried.append(_by_pairs(share, 1 - error / 2, evidence, prior.at_most))  # for what it shows
     short = [each for each in tried if isinstance(each, _Short)]
     raise _refused("precision", share, evidence, max(short, key=lambda each: each.shows))
 
@@ -87,7 +89,7 @@ def _by_decoys(share: float, confidence: float, decoys: Decoys, candidates: Hist
     nearest = decoys.nearest(candidates, confidence)
     if nearest is None:
         return _Short(0.0, "there are none to hold against these candidates")
-    return _Short(nearest.least, more_decoys(nearest, decoys.times_as_many(candidates, share, confidence)))
+    return _Short(nearest.least, more_decoys(nearest, decoys.times_needed(candidates, share, confidence)))
 
 
 def promise_a_recall(share: float, confidence: float, evidence: Evidence) -> Promise:

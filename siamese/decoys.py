@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from siamese.evidence import Evidence, independent_number
 from siamese.prior import Histogram
-from siamese.promise import STEPS, Bound
+from siamese.promise import STEPS, Bound, times_as_many
 
 A_WRONG_LABEL = 30  # decoys that one may be expected among
 MOST_TIMES = 10_000  # as many labels as there are: more are not asked for
@@ -96,7 +96,7 @@ class Decoys:
         said = zip(limits.tolist(), seen.tolist(), least.tolist(), strict=True)
         return [Bound(limit, len(self.scores), wrong, self.independent, shown) for limit, wrong, shown in said]
 
-    def times_as_many(self, candidates: Histogram, precision: float, confidence: float) -> float:
+    def times_needed(self, candidates: Histogram, precision: float, confidence: float) -> float:
         """How many times as many labels like these would show a precision at some threshold; inf: none would."""
         limits, flagged, others = self._rows(candidates)
         seen, too_many = np.searchsorted(self.scores, limits, side="right"), _too_many(flagged, precision)
@@ -172,4 +172,4 @@ def more_decoys(nearest: Bound, times: float) -> str:
         return f"{seen}, but stricter ones do not, and to take the best of many would promise too much; more labels would settle it"
     if math.isinf(times):
         return f"{seen}, and more pairs like these would not help"
-    return f"{seen}; about {times:.1f} times as many labelled imposites would do"
+    return f"{seen}; {times_as_many(times)} labelled imposites would do"

@@ -215,5 +215,9 @@ def more_pairs(nearest: Bound | None, precision: float, confidence: float, impos
     n = least
     while upper_share(share * n, n, confidence) > target and n < 1e7:
         n = math.ceil(n * 1.05)
-    factor = n / max(nearest.independent, 1)
-    return f"{seen}; about {factor:.1f} times as many labelled pairs would do"
+    return f"{seen}; {times_as_many(n / max(nearest.independent, 1))} labelled pairs would do"
+
+
+def times_as_many(factor: float) -> str:
+    """ "about 2.8 times as many", without a figure where it is beyond what anybody labels."""
+    return f"about {factor:.1f} times as many" if factor <= 100 else "only hundreds of times as many"

@@ -149,7 +149,7 @@ def test_what_is_too_little_says_what_would_do() -> None:
     some = Decoys.of(Evidence.of(random.normal(*IMPOSITE, 40), np.zeros(40)), np.inf)
     bound, nearest = some.promise(candidates, 0.99, 0.95), some.nearest(candidates, 0.95)
     assert bound is None and nearest is not None and nearest.pairs == 39
-    times = some.times_as_many(candidates, 0.99, 0.95)
+    times = some.times_needed(candidates, 0.99, 0.95)
     assert 1 < times < 100
     assert (
         f"{nearest.wrong} of 39 held-out imposites (worth 39 independent ones) are flagged, which shows {nearest.least:.3f}"
