@@ -151,7 +151,10 @@ def run(summary: dict[str, Any], records: str | None = None) -> None:
 def verified(result: dict[str, Any]) -> None:
     evidence = result["evidence"]
     rows = [
-        (f"{promise['what']} of at least {promise['share']:g}", f"with confidence {promise['confidence']:g}")
+        (
+            f"{promise['what']} of at least {promise['share']:g}",
+            f"with confidence {promise['confidence']:g}, shown by {promise['shown_by']}",
+        )
         for promise in result["promises"]
     ] or [("nothing", "was promised")]
     rows.append(("evidence", f"{evidence['pairs']:,} held-out pairs, {evidence['matches']:,} of them genuine"))

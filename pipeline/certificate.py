@@ -27,10 +27,10 @@ ASSUMPTIONS = (
     "without this assumption.",
     "Each held-out pair was scored by sibling models that did not learn from its label (they stopped where their siblings, some of which "
     "did, were best on other pairs); the model that scored the run is their mean, or was trained on all pairs.",
-    "A precision is shown by all held-out pairs, the share of matches among the candidates being the one estimated from their scores (the "
-    "imposite weight of a promise is its upper bound), or by the imposites among them, whatever that share is and however matches are "
-    "scored; each with half of the risk.",
-    "Pairs that share a record count together as right or wrong; pairs tied by none are independent.",
+    "A precision shown by held-out pairs rests on the share of matches among the candidates being what their scores say (the imposite "
+    "weight of the promise is its upper bound); one shown by held-out imposites rests on these alone being scored as imposites here, "
+    "whatever that share is and however matches are scored.",
+    "Pairs that have an entity in common count together as right or wrong; others are independent.",
     "The promise is of the pairs flagged one by one: what transitivity adds to clusters, and pairs of equal contents, are not in it.",
 )
 
@@ -130,7 +130,12 @@ class Certificate(BaseModel):
         """What a summary says of it."""
         return {
             "promises": [
-                {"what": each["what"], "share": each["share"], "confidence": self.asked["confidence"]}
+                {
+                    "what": each["what"],
+                    "share": each["share"],
+                    "confidence": self.asked["confidence"],
+                    "shown_by": each.get("shown_by", "held-out pairs"),  # earlier versions knew no other way
+                }
                 for each in self.promises
             ],
             "false_positive_rate": self.false_positive_rate,

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.glancing import AT_ONCE, CONFIDENCE, ENOUGH, LEARNED, LOST, MOST, Drawn, least_of
 from siamese.glance import Glance
+from siamese.prior import Histogram
 
 
 def test_the_limit_loses_more_than_it_may_as_seldom_as_it_says() -> None:
@@ -64,6 +65,19 @@ def test_strangers_go_by_and_what_would_be_flagged_hardly_does(share) -> None:
     assert len(drawn.places) <= MOST * 200_000
     flagged, last = (int(drawn.is_flagged[start:].sum()) for start in (LEARNED, -AT_ONCE))
     assert flagged - last < ENOUGH <= flagged  # not one draw more than needed
+
+
+def test_what_goes_by_is_counted_by_a_sample_that_did_not_teach() -> None:
+    corpus = Corpus(200_000, 0.05)
+    drawn = corpus.draw()
+    glance = drawn.settle(lambda places: corpus.seen[places])
+    goes_by = ~glance.is_worth(corpus.seen)
+    sample, every = drawn.let_by(glance, lambda places: corpus.seen[places]), corpus.scores[goes_by]
+    assert len(sample) == goes_by[drawn.places[LEARNED : 2 * LEARNED]].sum() > 1000
+    assert abs((sample <= np.median(every)).mean() - 0.5) < 4 * 0.5 / np.sqrt(len(sample))
+    counted = Histogram.of(corpus.scores[~goes_by], 8.0, len(every), sample)
+    assert sum(counted.counts) == pytest.approx((corpus.scores <= 8.0).sum(), rel=0.05)
+    assert sum(Histogram.of(corpus.scores[~goes_by], 8.0).counts) < 0.8 * (corpus.scores <= 8.0).sum()
 
 
 @pytest.mark.parametrize(("n", "share"), [(20_000, 0.5), (200_000, 0.001), (200_000, 0.0), (0, 0.0)])
