@@ -137,10 +137,27 @@ def sign(folder) -> None:
     write_manifest(folder, "run", {"model": "fake", "settings": {"one_to_one": False}})
 
 
+def test_a_promise_by_imposites_alone_is_recomputed_from_the_files(monkeypatch, request) -> None:
+    monkeypatch.setattr("pipeline.promising.can_show_precision", lambda *_: False)
+    run = request.getfixturevalue("run")
+    (promise,) = verify_run(run)["promises"]
+    assert promise["shown_by"] == "held-out imposites"
+    text = json.loads((run / CERTIFICATE).read_text())
+    text["candidates"]["counts"][-1] += 5000  # imposites, most likely, of which some would be flagged
+    (run / CERTIFICATE).write_text(json.dumps(text))
+    sign(run)
+    with pytest.raises(ArtifactError, match="does not follow from its evidence"):
+        verify_run(run)
+    del text["candidates"]["up_to"]  # of a version before it was said: checked, not recomputed
+    (run / CERTIFICATE).write_text(json.dumps(text))
+    sign(run)
+    assert not verify_run(run)["is_recomputed"]
+
+
 def test_a_certificate_is_recomputed_from_the_files(run) -> None:
     said = verify_run(run)
     assert said["kind"] == "conditional" and said["promises"] == [
-        {"what": "precision", "share": 0.8, "confidence": 0.95}
+        {"what": "precision", "share": 0.8, "confidence": 0.95, "shown_by": "held-out pairs"}
     ]
     pairs = pd.read_parquet(run / "pairs.parquet")
     assert said["flagged"] == pairs["is_match"].sum() > 100
