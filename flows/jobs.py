@@ -4,7 +4,7 @@ import gc
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +15,11 @@ from pipeline import stages, state
 from pipeline.decision import Threshold
 from pipeline.drift import what_drifted
 from pipeline.holding import HELD, accept, held_place, hold, job_of_held
+from pipeline.judging import Judge
 from pipeline.limits import DriftLimits
 from pipeline.records import Records
 from pipeline.registry import LATEST, is_next, next_run, publish_run
-from pipeline.resuming import job_folder, job_key
+from pipeline.resuming import asked_of, job_folder, job_key
 from pipeline.rules import GoldenRules
 from pipeline.survivorship import check_rules
 from siamese.errors import ArtifactError
@@ -99,7 +100,8 @@ class Job:
 
     def _run(self, model: str, sources: list[Records]) -> dict[str, Any]:
         encoder = stages.load_encoder(model)
-        self.threshold.judge(encoder, of_two=self.kind == "link")  # one that cannot be had is refused before any work
+        # One that cannot be had is refused before any work.
+        judge = self.threshold.judge(encoder, of_two=self.kind == "link")
         if self.golden is not None:
             check_rules(sources[0], self.golden)
         left, right = sources[0], sources[1] if len(sources) > 1 else None
@@ -117,7 +119,8 @@ class Job:
         if self.accept_drift and not is_url(out) and job_of_held(held) == key:
             accepted = accept(held)
             return self._published(accepted, read_json(accepted / stages.SUMMARY))
-        with job_folder(out, key) as (run, work):
+        with job_folder(out, job_key({**asked, **self._work(judge)}), stays=self.keep) as (run, work):
+            asked_of(work, list(self.threshold.levels), stage_tasks.DECIDED)
             if self.base is None:
                 done = proposals.from_scratch(model, sources, work, self.threshold, self.exact)
             else:
@@ -141,6 +144,18 @@ class Job:
             if why is not None:
                 raise hold(run, out, why)
         return self._published(out, summary)
+
+    def _work(self, judge: Judge) -> dict[str, Any]:
+        """What settles the work of a run that a decision rests on: all that is asked but what it is to promise."""
+        searched = (judge.radius, judge.candidate_distance, judge.neighbours, judge.cut)
+        rest = replace(self.threshold, min_precision=None, min_recall=None, confidence=0.5)
+        return {
+            "settings": replace(self, threshold=rest).settings(),
+            "promises": [level is not None for level in self.threshold.levels],
+            "searched": [str(one) for one in searched],
+            "truth": self.truth,
+            "keep": self.keep,
+        }
 
     def _published(self, out: Place, summary: dict[str, Any]) -> dict[str, Any]:
         if is_next(self.out):

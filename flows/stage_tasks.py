@@ -24,6 +24,7 @@ def _storage_fault(_task: Any, _run: Any, state: Any) -> bool:
     return is_storage_fault(state.result(raise_on_failure=False))
 
 
+DECIDED = ("match", "cluster", "golden")  # stages that depend on what is to be promised
 _RETRIES: dict[str, Any] = {"retries": 2, "retry_delay_seconds": [2, 10], "retry_condition_fn": _storage_fault}
 
 

@@ -13,7 +13,7 @@ from pipeline.judging import Judge
 from pipeline.promising import Promise, promise_a_precision, promise_a_recall
 from siamese.calibration import Calibration
 from siamese.decoys import Decoys
-from siamese.errors import SettingsError
+from siamese.errors import PromiseError, SettingsError
 from siamese.prior import Histogram, Prior, estimate_prior
 from siamese.promise import check_share, promise_precision
 
@@ -71,6 +71,11 @@ class Threshold:
     confidence: float = 0.95
     verifier: bool = True
     one_to_one: bool = False
+
+    @property
+    def levels(self) -> tuple[float | None, float | None, float]:
+        """What is to be promised: of all that a run does, only its decision, and what follows, depends on it."""
+        return self.min_precision, self.min_recall, self.confidence
 
     @property
     def is_free(self) -> bool:
@@ -142,7 +147,8 @@ class Threshold:
             cut: the greatest score that was kept.
 
         Raises:
-            SettingsError: two thresholds are given, one is out of range, or what was asked cannot be promised.
+            SettingsError: two thresholds are given, or one is out of range.
+            PromiseError: what was asked cannot be promised.
         """
         self.check()
         if self.max_distance is not None:
@@ -169,7 +175,7 @@ class Threshold:
         if self.min_recall is not None:
             promises.append(promise_a_recall(self.min_recall, 1 - error, calibration.evidence))
         if len(promises) == 2 and promises[1].bound.limit > promises[0].bound.limit:
-            raise SettingsError(
+            raise PromiseError(
                 f"a precision of {self.min_precision:g} and a recall of {self.min_recall:g} cannot both be promised: "
                 f"the one flags pairs up to a score of {promises[0].bound.limit:.3f}, the other asks for "
                 f"{promises[1].bound.limit:.3f}: ask for less of one of them"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from siamese.decoys import Decoys, more_decoys
-from siamese.errors import SettingsError
+from siamese.errors import PromiseError
 from siamese.evidence import Evidence
 from siamese.prior import Histogram, Prior
 from siamese.promise import Bound, can_show_precision, more_pairs, promise_precision, promise_recall
@@ -99,8 +99,8 @@ def promise_a_recall(share: float, confidence: float, evidence: Evidence) -> Pro
     return Promise("recall", share, "held-out pairs", confidence, 1.0, bound)
 
 
-def _refused(what: str, share: float, evidence: Evidence, short: _Short) -> SettingsError:
-    return SettingsError(
+def _refused(what: str, share: float, evidence: Evidence, short: _Short) -> PromiseError:
+    return PromiseError(
         f"a {what} of {share:g} cannot be promised from {len(evidence):,} held-out pairs, "
         f"{sum(evidence.is_match):,} of them genuine: {short.more}; ask for less, or leave --min-{what} out"
     )

@@ -6,6 +6,9 @@ A job works beside its output, in ``.{output}.{key}.partial``:
     run/          what becomes the output
     work/         what passes between the stages
     work/done/    a note of each stage, or block of one, that is done: what it said
+    work/asked.json  what its decision is to promise
+
+A run that is to keep its state stays too where a promise is refused: asked for another, it goes on.
 """
 
 import fcntl
@@ -17,13 +20,13 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from siamese.errors import OutputError
+from siamese.errors import OutputError, PromiseError
 from siamese.folders import (
     Place,
     check_writable,
@@ -38,7 +41,7 @@ from siamese.manifest import FORMAT_VERSION
 from siamese.publishing import take_place
 from siamese.remote import is_url
 
-LOCK, RUN, WORK, DONE = "lock", "run", "work", "done"
+LOCK, RUN, WORK, DONE, ASKED = "lock", "run", "work", "done", "asked.json"
 KEY_LENGTH = 16
 
 
@@ -61,14 +64,27 @@ def once(work: Path, stage: str, function: Callable[..., dict[str, Any]], *args:
     return said
 
 
+def asked_of(work: Path, asked: Any, stages: Iterable[str]) -> None:
+    """Forget what stages said that were asked for something else."""
+    note = work / ASKED
+    if note.is_file() and read_json(note) != asked:
+        for stage in stages:
+            (work / DONE / f"{stage}.json").unlink(missing_ok=True)
+    write_json(note, asked)
+
+
 @contextmanager
-def job_folder(out: Place, key: str) -> Iterator[tuple[Path, Path]]:
+def job_folder(out: Place, key: str, stays: bool = False) -> Iterator[tuple[Path, Path]]:
     """Folders for a job's outputs and for its work; the first takes the place of ``out`` when the block ends.
 
-    Both are those of a killed run of the same job, if there was one; those of another job for ``out`` are removed. Nothing is left
-    of either when the block fails. A job whose output is at a URL starts from the beginning.
+    Both are those of a killed or refused run of the same job, if there was one; those of another job for ``out`` are removed. Nothing is
+    left of either when the block fails. A job whose output is at a URL starts from the beginning.
+
+    Args:
+        stays: whether both are left where a promise is refused.
 
     Raises:
+        PromiseError: of the block, with where its work stays.
         OutputError: another process is making ``out``, or it cannot be written.
     """
     if is_url(out):
@@ -91,8 +107,17 @@ def job_folder(out: Place, key: str) -> Iterator[tuple[Path, Path]]:
             run.mkdir(exist_ok=True)
             yield run, work
             take_place(run, out)
-        finally:
+        except PromiseError as error:
+            if not stays:
+                _discard(folder, out)
+                raise
+            raise PromiseError(
+                f"{error} (the work so far stays in '{folder}': the same command goes on from there)"
+            ) from error
+        except BaseException:
             _discard(folder, out)
+            raise
+        _discard(folder, out)
 
 
 def _partial(out: Path, key: str) -> Path:

@@ -7,7 +7,15 @@ if TYPE_CHECKING:
     from siamese.calibration import Calibration
     from siamese.distances import Energy
     from siamese.encoder import SiameseEncoder
-    from siamese.errors import ArtifactError, DataError, OutputError, SchemaError, SettingsError, SiameseError
+    from siamese.errors import (
+        ArtifactError,
+        DataError,
+        OutputError,
+        PromiseError,
+        SchemaError,
+        SettingsError,
+        SiameseError,
+    )
     from siamese.schema import Field, Kind, Schema
     from siamese.settings import TrainingConfig
 
@@ -19,6 +27,7 @@ __all__ = [
     "Field",
     "Kind",
     "OutputError",
+    "PromiseError",
     "Schema",
     "SchemaError",
     "SettingsError",

@@ -21,6 +21,10 @@ class SettingsError(SiameseError):
     """A setting is unknown or out of its range."""
 
 
+class PromiseError(SettingsError):
+    """A precision or recall that the evidence does not promise."""
+
+
 class DataError(SiameseError):
     """Records or pairs that cannot be read, or do not say what they must."""
 

@@ -122,6 +122,26 @@ def test_an_update_that_was_killed_again_and_again(undisturbed: Undisturbed, tmp
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
+def test_a_refused_promise_goes_on_when_less_is_asked(
+    run: Run, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, whole = tmp_path / "here" / "run", tmp_path / "whole"
+    out.parent.mkdir()
+    asked = "dedupe", made.model, made.records, "--keep-state", "--min-precision"
+    assert_refused(run(*asked, 0.9999, "--out", out), "cannot be promised", f"stays in '{out.parent}/.run.")
+    assert not out.exists() and "score-000000" in notes(out) and "match" not in notes(out)
+    assert run(*asked, 0.5, "--confidence", 0.1, "--out", whole).code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.stages.score_block", None)  # it is not called again
+        assert run(*asked, 0.5, "--confidence", 0.1, "--out", out).code == 0
+    assert results(out) == results(whole)
+    assert [path.name for path in out.parent.iterdir()] == ["run"]
+    # Whatever else is asked for begins anew, and what stayed is gone.
+    assert_refused(run(*asked, 0.9999, "--out", out), "stays in")
+    assert run("dedupe", made.model, made.records, "--out", out).code == 0
+    assert [path.name for path in out.parent.iterdir()] == ["run"]
+
+
 def test_two_runs_of_one_output_at_once(run: Run, made: Made, tmp_path: Path) -> None:
     with job_folder(tmp_path / "run", "0" * 16):
         answer = run("dedupe", made.model, made.records, "--out", tmp_path / "run")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.resuming import LOCK, job_folder, job_key, once
-from siamese.errors import OutputError
+from pipeline.resuming import LOCK, asked_of, job_folder, job_key, once
+from siamese.errors import OutputError, PromiseError
 
 KEY, OTHER = "0123456789abcdef", "fedcba9876543210"
 KILLED = """
@@ -41,9 +41,28 @@ def test_the_outputs_alone_take_their_place(tmp_path: Path) -> None:
 
 
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), job_folder(tmp_path / "run", KEY):
-        raise RuntimeError
-    assert not names(tmp_path)
+    for error, stays in ((RuntimeError, True), (PromiseError, False)):
+        with pytest.raises(error), job_folder(tmp_path / "run", KEY, stays):
+            raise error
+        assert not names(tmp_path)
+
+
+def test_a_refused_promise_leaves_its_work_if_it_is_to_stay(tmp_path: Path) -> None:
+    folder = tmp_path / f".run.{KEY}.partial"
+    with pytest.raises(PromiseError, match=f"too much .the work so far stays in '{folder}'"):  # noqa: SIM117
+        with job_folder(tmp_path / "run", KEY, stays=True) as (_, work):
+            asked_of(work, [0.9], ["decide"])
+            once(work, "work", dict)
+            once(work, "decide", dict)
+            raise PromiseError("too much")
+    assert names(tmp_path) == {folder.name}
+    with job_folder(tmp_path / "run", KEY) as (_, work):
+        asked_of(work, [0.9], ["decide"])
+        assert once(work, "decide", dict, [("asked", "again")]) == {}
+        asked_of(work, [0.8], ["decide"])
+        assert once(work, "work", dict, [("asked", "again")]) == {}
+        assert once(work, "decide", dict, [("asked", "again")]) == {"asked": "again"}
+    assert names(tmp_path) == {"run"}
 
 
 def test_the_same_job_goes_on(tmp_path: Path) -> None:
