@@ -46,9 +46,9 @@ def plain_threshold(evidence: Evidence, precision: float) -> float:
     return curve.between(int(reached[-1])) if len(reached) else -np.inf
 
 
-def at_most(missed: int, rate: float) -> bool:
-    """Whether so many of DRAWS are no evidence (1 in 1,000) against the stated rate."""
-    return missed <= binom.ppf(0.999, DRAWS, rate)
+def at_most(missed: int, rate: float, draws: int = DRAWS) -> bool:
+    """Whether so many of the draws are no evidence (1 in 1,000) against the stated rate."""
+    return missed <= binom.ppf(0.999, draws, rate)
 
 
 def test_the_promised_precision_is_missed_at_most_at_the_stated_rate() -> None:
