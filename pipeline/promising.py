@@ -51,6 +51,16 @@ def promise_a_precision(
     Half of the risk is that of the pairs, a quarter that the share of matches is not what was estimated, a quarter that of the imposites.
     But none is spent on what could not show it even without a mistake, which takes no label among the flagged to know. Without a corpus
     there are the pairs alone, and the evidence's own share.
+
+    Args:
+        share: to be promised, in (0, 1).
+        error: the risk, in (0, 1).
+        candidates: scores of the run's, in short; None, as ``prior`` and ``decoys``, without a corpus.
+        prior: whose bound was taken at a quarter of the risk.
+        decoys: the evidence's imposites in the region of the candidates.
+
+    Raises:
+        PromiseError: neither shows it; the sentence says what would.
     """
     tried: list[Promise | _Short]
     if prior is None or candidates is None or decoys is None:
