@@ -4,7 +4,7 @@ import gc
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -113,13 +113,14 @@ class Job:
             "previous": origin_of(self.previous),
             "updates": origin_of(self.base),
         }
-        key = job_key({**asked, "truth": self.truth, "keep": self.keep})
+        job = {**asked, "truth": self.truth, "keep": self.keep}
+        key = job_key(job)
         out = str(next_run(Path(self.out).parent, key)) if is_next(self.out) else self.out
         held = Path(held_place(out))
         if self.accept_drift and not is_url(out) and job_of_held(held) == key:
             accepted = accept(held)
             return self._published(accepted, read_json(accepted / stages.SUMMARY))
-        with job_folder(out, job_key({**asked, **self._work(judge)}), stays=self.keep) as (run, work):
+        with job_folder(out, job_key({**job, **self._work(judge)}), stays=self.keep) as (run, work):
             asked_of(work, list(self.threshold.levels), stage_tasks.DECIDED)
             if self.base is None:
                 done = proposals.from_scratch(model, sources, work, self.threshold, self.exact)
@@ -146,16 +147,10 @@ class Job:
         return self._published(out, summary)
 
     def _work(self, judge: Judge) -> dict[str, Any]:
-        """What settles the work of a run that a decision rests on: all that is asked but what it is to promise."""
-        searched = (judge.radius, judge.candidate_distance, judge.neighbours, judge.cut)
-        rest = replace(self.threshold, min_precision=None, min_recall=None, confidence=0.5)
-        return {
-            "settings": replace(self, threshold=rest).settings(),
-            "promises": [level is not None for level in self.threshold.levels],
-            "searched": [str(one) for one in searched],
-            "truth": self.truth,
-            "keep": self.keep,
-        }
+        """What settles the work that a decision rests on, in place of what it is to promise: whether it is to, and how far is looked."""
+        asks = {name: getattr(self.threshold, name) is not None for name in ("min_precision", "min_recall")}
+        looked = (judge.radius, judge.candidate_distance, judge.neighbours, judge.cut)
+        return {"settings": {**self.settings(), **asks, "confidence": None}, "looked": [str(one) for one in looked]}
 
     def _published(self, out: Place, summary: dict[str, Any]) -> dict[str, Any]:
         if is_next(self.out):

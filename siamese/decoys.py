@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from siamese.evidence import Evidence, independent_number
 from siamese.prior import Histogram
-from siamese.promise import STEPS, Bound, times_as_many
+from siamese.promise import NO_HELP, STEPS, UNSETTLED, Bound, first_of, times_as_many
 
 A_WRONG_LABEL = 30  # decoys that one may be expected among
 MOST_TIMES = 10_000  # as many labels as there are: more are not asked for
@@ -63,7 +63,7 @@ class Decoys:
         starts, level = self._starts(too_many, others, confidence)
         for start in starts:
             shown = self._refutes(too_many[start:], seen[start:], others[start:], level)
-            last = max(last, start + _first(~shown) - 1 if shown[:1].all() else -1)
+            last = max(last, start + first_of(~shown) - 1 if shown[:1].all() else -1)
         return self._bounds(candidates, slice(last, last + 1), level)[0] if last >= 0 else None
 
     def _starts(
@@ -75,7 +75,7 @@ class Decoys:
         count = 1 + max(0, int(math.log2(max(self.independent, 1) / A_WRONG_LABEL)))
         level = 1 - (1 - confidence) / count
         seen = [np.full_like(too_many, 2**number - 1) for number in range(count)]
-        rows = [_first(self._refutes(too_many, some, others, level)) for some in seen]
+        rows = [first_of(self._refutes(too_many, some, others, level)) for some in seen]
         return [row for row in rows if row < len(too_many)], level
 
     def can_show(self, candidates: Histogram, precision: float, confidence: float) -> bool:
@@ -120,13 +120,12 @@ class Decoys:
         flagged: NDArray[np.int64],
         others: NDArray[np.int64],
         confidence: float,
-        times: float = 1.0,
     ) -> NDArray[np.int64]:
         """(t,) of the flagged, wrong at most, by (t,) decoys seen among them: the greatest number that is not refuted."""
         low, high = np.zeros(len(flagged), np.int64), flagged.copy()  # it is in between
         while (low < high).any():
             wrong = (low + high + 1) // 2
-            refuted = self._refutes(wrong, seen, others, confidence, times)
+            refuted = self._refutes(wrong, seen, others, confidence)
             low, high = np.where(refuted, low, wrong), np.where(refuted, wrong - 1, high)
         return low
 
@@ -157,11 +156,6 @@ def _too_many(flagged: NDArray[np.int64], precision: float) -> NDArray[np.int64]
     return np.floor((1 - precision) * flagged + 1e-9).astype(np.int64) + 1
 
 
-def _first(holds: NDArray[np.bool_]) -> int:
-    """Of (t,), the place of the first that holds; t where none does."""
-    return int(holds.argmax()) if holds.any() else len(holds)
-
-
 def more_decoys(nearest: Bound, times: float) -> str:
     """What would do, in words, where a share cannot be promised."""
     seen = (
@@ -169,7 +163,7 @@ def more_decoys(nearest: Bound, times: float) -> str:
         f"ones) are flagged, which shows {nearest.least:.3f}"
     )
     if times <= 1:
-        return f"{seen}, but stricter ones do not, and to take the best of many would promise too much; more labels would settle it"
+        return seen + UNSETTLED
     if math.isinf(times):
-        return f"{seen}, and more pairs like these would not help"
+        return seen + NO_HELP
     return f"{seen}; {times_as_many(times)} labelled imposites would do"

@@ -19,6 +19,11 @@ from siamese.errors import SettingsError
 from siamese.evidence import Evidence
 
 STEPS = 200  # thresholds tested in a sequence, at most
+# What would do where the best threshold shows what is asked by luck alone, and where its share of mistakes is too high.
+UNSETTLED = (
+    ", but stricter ones do not, and to take the best of many would promise too much; more labels would settle it"
+)
+NO_HELP = ", and more pairs like these would not help"
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,14 @@ def _kept(wrong: NDArray[np.float64], pairs: NDArray[np.float64], share: float, 
 
     As ``upper_share(...) <= share`` says, by the binomial tail, a quarter of the cost of its inverse; and none shows less than it saw.
     """
-    hopeless = np.flatnonzero((wrong >= pairs) | (wrong > share * pairs))
-    until = int(hopeless[0]) if len(hopeless) else len(wrong)
+    until = first_of((wrong >= pairs) | (wrong > share * pairs))
     wrong, pairs = wrong[:until], pairs[:until]
-    broken = np.flatnonzero(betainc(wrong + 1, pairs - wrong, share) < confidence - 1e-12)  # a tie shows it
-    return int(broken[0]) if len(broken) else until
+    return first_of(betainc(wrong + 1, pairs - wrong, share) < confidence - 1e-12)  # a tie shows it
+
+
+def first_of(holds: NDArray[np.bool_]) -> int:
+    """Of (t,), the place of the first that holds; t where none does."""
+    return int(holds.argmax()) if holds.any() else len(holds)
 
 
 def interval(share: float, pairs: float, confidence: float) -> tuple[float, float]:
@@ -114,10 +122,7 @@ def promise_precision(
 
     best = -1
     for start in starts:
-        reached = np.flatnonzero(worth >= start)
-        if len(reached) == 0:
-            continue
-        first = int(reached[0])
+        first = first_of(worth >= start)
         kept = _kept(seen[first::step], worth[first::step], 1 - target, level)
         best = max(best, first + (kept - 1) * step if kept else -1)
     if best >= 0:
@@ -209,9 +214,9 @@ def more_pairs(nearest: Bound | None, precision: float, confidence: float, impos
         f"which shows {nearest.least:.3f}"
     )
     if nearest.least >= precision:
-        return f"{seen}, but stricter ones do not, and to take the best of many would promise too much; more labels would settle it"
+        return seen + UNSETTLED
     if share >= target:
-        return f"{seen}, and more pairs like these would not help"
+        return seen + NO_HELP
     n = least
     while upper_share(share * n, n, confidence) > target and n < 1e7:
         n = math.ceil(n * 1.05)
@@ -219,5 +224,5 @@ def more_pairs(nearest: Bound | None, precision: float, confidence: float, impos
 
 
 def times_as_many(factor: float) -> str:
-    """ "about 2.8 times as many", without a figure where it is beyond what anybody labels."""
+    """As "about 2.8 times as many", without a figure where it is beyond what anybody labels."""
     return f"about {factor:.1f} times as many" if factor <= 100 else "only hundreds of times as many"
