@@ -1,5 +1,6 @@
 """Flow ``dedupe``: every duplicate in one corpus."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect import flow
@@ -30,6 +31,7 @@ def dedupe(
     golden: GoldenRules | None = None,
     drift: DriftLimits | None = None,
     accept_drift: bool = False,
+    also: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Find the duplicates of a corpus; gives the summary that is also in ``summary.json``.
 
@@ -51,6 +53,7 @@ def dedupe(
         golden: which record of a cluster gives each field of its golden record; the value that most have unless given.
         drift: how much the run may differ from the one before it.
         accept_drift: publish it however much it differs.
+        also: without a model, other names of columns, as in ``train``; a model knows those of its training.
 
     Raises:
         SiameseError: the input does not do, or ``out`` cannot be written.
@@ -70,4 +73,5 @@ def dedupe(
         keep=keep_state,
         limits=drift or DriftLimits(),
         accept_drift=accept_drift,
+        also=also or {},
     ).run()

@@ -31,12 +31,12 @@ def index(model: str, records: str, out: str, *, kind: str = "auto", id_column: 
     """
     check_writable(out)
     model = str(local_folder(model, "model"))
-    contents = stages.load_encoder(model).verifier is not None
+    encoder = stages.load_encoder(model)
     IndexKind(kind)  # refused before any work
-    source = Records.open(records, id_column)
+    source = Records.open(records, id_column, encoder.schema.also)
     with new_folder(out) as folder:
         embedded = stage_tasks.embed(model, records, id_column, folder)
-        if not contents:
+        if encoder.verifier is None:
             shutil.rmtree(folder / CONTENTS)
         built = stage_tasks.build_index(model, folder, kind)
         facts = stages.complete_index(model, folder)

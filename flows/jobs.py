@@ -22,10 +22,11 @@ from pipeline.registry import LATEST, is_next, next_run, publish_run
 from pipeline.resuming import asked_of, job_folder, job_key
 from pipeline.rules import GoldenRules
 from pipeline.survivorship import check_rules
-from siamese.errors import ArtifactError
+from siamese.errors import ArtifactError, SettingsError
 from siamese.folders import MANIFEST, Place, check_manifest, check_writable, local_folder, place_of, read_json, writing
 from siamese.publishing import staging_for, sweep
 from siamese.remote import is_url
+from siamese.schema import Also, check_also
 from siamese.secrets import redacted
 
 NO_MODEL = "none (the untrained tower)"
@@ -60,6 +61,7 @@ class Job:
     keep: bool = False
     limits: DriftLimits = field(default_factory=DriftLimits)
     accept_drift: bool = False
+    also: Also = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
         """Do it; gives the summary that is also in ``summary.json``, and the run's folder as ``out``. One of the same that was killed is
@@ -70,19 +72,24 @@ class Job:
             DriftError: the run is not like the one before; it lies beside ``out``, which is as it was.
         """
         check_writable(self.out)
-        sources = [Records.open(path, self.id_column) for path in self.records]
-        with heap_kept(), _imports_aside(), self._model(sources) as model:
-            return self._run(model, sources)
+        if self.model is not None and self.also:
+            raise SettingsError("the model knows other names of columns from its training: leave out also")
+        check_also(self.also)
+        with heap_kept(), _imports_aside(), self._model() as model:
+            return self._run(model, self._sources(stages.load_encoder(model).schema.also))
+
+    def _sources(self, also: Also) -> list[Records]:
+        return [Records.open(path, self.id_column, also) for path in self.records]
 
     @contextmanager
-    def _model(self, sources: list[Records]) -> Iterator[str]:
+    def _model(self) -> Iterator[str]:
         """The folder of one model for all stages, whatever a URL holds later, and for workers that run in another folder; an untrained
         one is made beside the output, which all workers see."""
         if self.model is not None:
             yield str(local_folder(self.model, "model").absolute())
             return
         with self._beside() as folder:
-            stages.first_model(sources, folder / "model")
+            stages.first_model(self._sources(self.also), folder / "model")
             yield str(folder / "model")
 
     @contextmanager
@@ -254,10 +261,9 @@ def origin_of(run: Path | None) -> dict[str, str] | None:
 
 
 def inputs_of(records: Records) -> dict[str, Any]:
-    return {
-        "path": redacted(records.path),
-        "files": {redacted(file): digest for file, digest in records.digests().items()},
-    }
+    files = {redacted(file): digest for file, digest in records.digests().items()}
+    also = {"also": {name: list(others) for name, others in records.also.items()}} if records.also else {}
+    return {"path": redacted(records.path), "files": files, **also}
 
 
 def _figures(facts: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Flow ``link``: the matches between two corpora."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect import flow
@@ -28,6 +29,7 @@ def link(
     id_column: str = "record_id",
     drift: DriftLimits | None = None,
     accept_drift: bool = False,
+    also: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Find the records of one corpus in another; gives the summary that is also in ``summary.json``.
 
@@ -49,4 +51,5 @@ def link(
         id_column,
         limits=drift or DriftLimits(),
         accept_drift=accept_drift,
+        also=also or {},
     ).run()

@@ -1,6 +1,6 @@
 """Flow ``train``: records and labelled pairs to a model folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from pipeline.fitting import fit_encoder
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
 from siamese.folders import check_writable
+from siamese.schema import check_also
 from siamese.secrets import redacted
 from siamese.settings import TrainingConfig
 from siamese.training import Epoch
@@ -30,6 +31,7 @@ def train(
     config: TrainingConfig | None = None,
     id_column: str = "record_id",
     strict: bool = False,
+    also: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Train, calibrate and save an encoder; gives the model's metrics.
 
@@ -43,12 +45,15 @@ def train(
         config: how to train.
         id_column: the records' id.
         strict: refuse pairs labelled both ways, which are otherwise left out of training.
+        also: other names of columns, the id's too, in tables that lack their own: ``{"name": ["title"]}``; the model remembers them.
 
     Raises:
         SiameseError: the input does not do, or ``out`` cannot be written.
     """
     check_writable(out)
-    return fit(records, pairs, out, right, tower, tower_settings, kinds, config or TrainingConfig(), id_column, strict)
+    check_also(also or {})
+    config = config or TrainingConfig()
+    return fit(records, pairs, out, right, tower, tower_settings, kinds, config, id_column, strict, also or {})
 
 
 @task
@@ -63,6 +68,7 @@ def fit(
     config: TrainingConfig,
     id_column: str,
     strict: bool,
+    also: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     progress = cast(
         UUID, create_progress_artifact(0.0, key="training", description="epochs trained")
@@ -73,9 +79,9 @@ def fit(
 
     labelled = LabelledPairs.read(pairs)
     encoder = fit_encoder(
-        Records.open(records, id_column),
+        Records.open(records, id_column, also),
         labelled,
-        right=None if right is None else Records.open(right, id_column),
+        right=None if right is None else Records.open(right, id_column, also),
         tower=tower,
         tower_settings=tower_settings,
         kinds=kinds,

@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipeline.changes import Fate
-from pipeline.comparing import Comparison, RunSide
+from pipeline.comparing import Comparison
 from pipeline.pages import render
 from pipeline.pairchanges import OneSided
 from pipeline.partitions import ABSENT
-from pipeline.records import Records
-from pipeline.stages import fetch_records
+from pipeline.stages import fetch_records, records_of
 from siamese.errors import DataError
 from siamese.folders import write_text
 
@@ -149,13 +147,9 @@ def _fields(comparison: Comparison, rows: list[int]) -> tuple[dict[int, Fields],
             if not wanted:
                 continue
             try:
-                texts = fetch_records(_open(side, source), set(wanted))
+                texts = fetch_records(records_of(source, side.manifest), set(wanted))
             except DataError as error:
                 unread.append(str(error))
                 continue
             found |= {wanted[name]: text for name, text in texts.items()}
     return found, list(dict.fromkeys(unread))
-
-
-def _open(side: RunSide, source: dict[str, Any]) -> Records:
-    return Records.open(source["path"], side.manifest["settings"]["id_column"])

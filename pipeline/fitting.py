@@ -70,8 +70,7 @@ def fit_encoder(
     _check_classes("valid", valid, labelled, config)
     known = data.records.take(pa.array(data.known))
     schema = Schema.infer(known, exclude=[records.id_column], kinds=kinds)
-    if right is not None:
-        schema = of_all(schema, [records, right])
+    schema = of_all(schema, [records] if right is None else [records, right])
     schema = schema.without(side_marks(data.records, schema, train, kinds or {}))
     known = schema.select(known)
     network = build_tower(tower, schema, tower_settings, config.seed)

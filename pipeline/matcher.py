@@ -31,6 +31,7 @@ from siamese.folders import Place
 from siamese.manifest import MANIFEST
 from siamese.pairs import Pairs
 from siamese.remote import is_url
+from siamese.schema import renamed
 
 Mark = tuple[int, ...] | None  # of what a place holds: another one, another mark
 
@@ -144,7 +145,7 @@ class Matcher:
             DataError: an id is empty or occurs twice, or is there already and is not to be replaced.
             SchemaError: the records have no column that the model knows.
         """
-        table = with_ids(as_records(records), id_column)
+        table = with_ids(renamed(as_records(records), self.live.encoder.schema.also), id_column)
         with self._changing:
             there = self._live.numbers_of(table["record_id"].combine_chunks())
             if len(there) and not replace:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.records import read_table
 from siamese.errors import DataError
-from siamese.schema import Schema, as_table, listed
+from siamese.schema import Schema, as_table, listed, renamed
 from siamese.text import as_text
 
 
@@ -40,6 +40,7 @@ def as_texts(records: pa.Table, schema: Schema) -> pa.Table:
     Raises:
         SchemaError: they have none of its fields.
     """
+    records = renamed(records, schema.also)
     missing = [name for name in schema.names if name not in records.column_names]
     if len(missing) == len(schema.names):
         return schema.select(records)  # raises

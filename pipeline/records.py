@@ -18,7 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from siamese.errors import DataError, SchemaError, SiameseError, reason
-from siamese.schema import Schema, as_table, listed
+from siamese.schema import Also, Schema, as_table, listed, own_names, renamed
 from siamese.text import as_text, text_of
 
 BATCH_RECORDS = 65_536
@@ -34,6 +34,7 @@ SUFFIXES = {
     ".ndjson": "json",
     ".json": "json",
 }
+_ONE_NAME = "what is the same needs one name in both, or --also NAME=OTHER"
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # a row number that pandas left in the file: no record says it
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
@@ -56,6 +57,7 @@ class Records:
         id_column: unique text for each record.
         files: paths within ``filesystem``.
         columns: names, the id among them.
+        also: other names of columns, which are read by their own.
     """
 
     path: str
@@ -63,24 +65,29 @@ class Records:
     filesystem: Filesystem
     files: tuple[str, ...]
     columns: tuple[str, ...]
+    also: Also
 
     @classmethod
-    def open(cls, path: str, id_column: str = "record_id") -> "Records":
+    def open(cls, path: str, id_column: str = "record_id", also: Also | None = None) -> "Records":
         """Find the files of a file, folder, glob or fsspec URL.
+
+        Args:
+            also: other names of columns, the id's too, by which files may have them that lack their own: ``{"name": ["title"]}``.
 
         Raises:
             DataError: nothing is there, a file cannot be read or has no known suffix, or the id column is missing.
+            SchemaError: a file has a column by two other names.
         """
-        path = str(path)
+        path, also = str(path), also or {}
         filesystem, files = _find(path)
-        columns = list(dict.fromkeys(name for file in files for name in _header(filesystem, file)))
+        columns = list(dict.fromkeys(name for file in files for name in _header(filesystem, file, also)))
         columns = [name for name in columns if not _PANDAS_INDEX.fullmatch(name)]
         if not columns:
             raise DataError(f"'{path}' has no records")
         if id_column not in columns:
             have = listed(columns)
             raise DataError(f"'{path}' has no column '{id_column}', it has {have}: name the id column with --id")
-        return cls(path, id_column, filesystem, tuple(files), tuple(columns))
+        return cls(path, id_column, filesystem, tuple(files), tuple(columns), also)
 
     def batches(self, columns: Iterable[str] | None = None) -> Iterator[pa.Table]:
         """Tables of at most 65,536 records, in file order; the id column is text, whatever it was in the file.
@@ -94,7 +101,7 @@ class Records:
         wanted = list(self.columns) if columns is None else list(dict.fromkeys([self.id_column, *columns]))
         row = 0
         for file in self.files:
-            for table in read_batches(self.filesystem, file, wanted):
+            for table in read_batches(self.filesystem, file, wanted, self.also):
                 ids = as_ids(table[self.id_column], self.path, self.id_column)
                 empty = pc.fill_null(pc.equal(pc.utf8_length(ids), 0), True)
                 if pc.any(empty).as_py():
@@ -190,25 +197,30 @@ def check_fields(schema: Schema, *sources: Records | None) -> None:
         if source is not None and lacking:
             raise SchemaError(
                 f"'{source.path}' lacks {listed(lacking)}: the model reads {listed(schema.names)}, and it has "
-                f"{listed(source.columns)}; what is the same needs one name"
+                f"{listed(source.columns)}; what is the same needs one name, or a model trained with --also"
             )
 
 
 def of_all(schema: Schema, sources: Sequence[Records]) -> Schema:
-    """The schema less the columns that not all of some corpora have, which are said.
+    """The schema less the columns that not all of some corpora have, which are said; with the other names that columns go by there.
 
     Raises:
-        SchemaError: no column is left.
+        SchemaError: no column is left, or a corpus lacks one by all the names that were given for it.
     """
+    for source in sources:
+        for name in source.also.keys() - set(source.columns):
+            raise SchemaError(
+                f"'{source.path}' has no column '{name}', nor {listed(source.also[name])}, which were said to be the same: "
+                f"it has {listed(source.columns)}"
+            )
+    schema = schema.model_copy(update={"also": {name: tuple(others) for name, others in sources[0].also.items()}})
     lacking = [name for name in schema.names if any(name not in source.columns for source in sources)]
     if lacking == schema.names:
         have = " and ".join(f"'{source.path}' has {listed(source.columns)}" for source in sources)
-        raise SchemaError(f"no column is in all tables: {have}; what is the same needs one name")
+        raise SchemaError(f"no column is in all tables: {have}; {_ONE_NAME}")
     schema = schema.without(dict.fromkeys(lacking, "one table lacks it: equal columns need one name"))
     if lacking:
-        log.warning(
-            "not compared, for one table lacks them: %s (what is the same needs one name in both)", listed(lacking)
-        )
+        log.warning("not compared, for one table lacks them: %s (%s)", listed(lacking), _ONE_NAME)
     return schema
 
 
@@ -226,17 +238,21 @@ def check_ids(ids: pa.Array, records: Records) -> None:
         )
 
 
-def read_batches(filesystem: Filesystem, file: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """The rows of one file as tables; columns that it lacks come as nulls.
+def read_batches(
+    filesystem: Filesystem, file: str, columns: list[str] | None = None, also: Also | None = None
+) -> Iterator[pa.Table]:
+    """The rows of one file as tables, columns by their own names; those that it lacks come as nulls.
 
     Raises:
         DataError: it is damaged, wrongly encoded, of no known format, or names a column twice.
     """
+    also = also or {}
     reader = {"parquet": _parquet, "csv": _csv, "json": _json}[_format(file)]
+    wanted = columns and [*columns, *(other for name in columns for other in also.get(name, ()))]
     with _whole(file), _opened(filesystem, file) as stream:
-        for table in reader(stream, columns):
+        for table in reader(stream, wanted):
             check_names(table.column_names, file)
-            table = _without_views(table)
+            table = _without_views(renamed(table, also))
             yield table if columns is None else pa.table({name: _column(table, name) for name in columns})
 
 
@@ -335,16 +351,17 @@ def _format(file: str, known: bool = True) -> str:
     return ""
 
 
-def _header(filesystem: Filesystem, file: str) -> list[str]:
+def _header(filesystem: Filesystem, file: str, also: Also) -> list[str]:
     if _format(file) == "parquet":
         with _whole(file), _opened(filesystem, file) as stream:
             names = list(pq.read_schema(stream).names)
-        check_names(names, file)
-        return names
+            check_names(names, file)
+            return list(own_names(names, also).values())
+    tables = read_batches(filesystem, file, also=also)
     if _format(file) == "csv":
-        return next((table.column_names for table in read_batches(filesystem, file)), [])
+        return next((table.column_names for table in tables), [])
     # A JSON line names only the fields that it has: all lines are needed to know all fields.
-    return list(dict.fromkeys(name for table in read_batches(filesystem, file) for name in table.column_names))
+    return list(dict.fromkeys(name for table in tables for name in table.column_names))
 
 
 def _parquet(stream: BinaryIO, columns: list[str] | None) -> Iterator[pa.Table]:

@@ -15,7 +15,7 @@ from pipeline.candidates import BEYOND
 from pipeline.matching import PAIRS
 from pipeline.pairs import label_of, read_id_pairs, refuse_rows
 from pipeline.records import Records
-from pipeline.stages import fetch_records
+from pipeline.stages import fetch_records, records_of
 from pipeline.strata import Strata
 from siamese.errors import DataError
 from siamese.folders import fingerprint
@@ -50,7 +50,7 @@ def lay_out(
     """
     ids, token = _ids_of(run, rows, strata.written), run_token(manifest)
     names = np.array(stratum_names(len(strata.rows), token), object)
-    sources = [_open(run, each["path"], manifest["settings"]["id_column"]) for each in manifest["inputs"]]
+    sources = [_open(run, each, manifest) for each in manifest["inputs"]]
     sides = {"left": sources[0], "right": sources[-1]}
     records = {side: _records_of(run, source, ids[f"{side}_id"]) for side, source in sides.items()}
     columns = {name: pa.array(ids[name], pa.large_string()) for name in ("left_id", "right_id")}
@@ -117,9 +117,9 @@ def read_sheet(path: str, run: Path, manifest: dict[str, Any], strata: Strata) -
     return frame[["left_id", "right_id", "row", "label"]]
 
 
-def _open(run: Path, path: str, id_column: str) -> Records:
+def _open(run: Path, source: dict[str, Any], manifest: dict[str, Any]) -> Records:
     try:
-        return Records.open(path, id_column)
+        return records_of(source, manifest)
     except DataError as error:
         raise DataError(
             f"the records of the run '{run}' cannot be read: {error}. Put them back, or go to the folder where it was made"

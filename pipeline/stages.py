@@ -4,7 +4,7 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +67,8 @@ def first_model(records: Sequence[Records], out: Path) -> None:
 def read(model: str, records: str, id_column: str, folder: Path) -> dict[str, Any]:
     """A corpus to ``ids.parquet`` and ``contents/`` in a folder."""
     shutil.rmtree(folder / embedding.CONTENTS, ignore_errors=True)  # of a run that was killed meanwhile
-    return read_corpus(load_encoder(model).schema, Records.open(records, id_column), folder)
+    schema = load_encoder(model).schema
+    return read_corpus(schema, Records.open(records, id_column, schema.also), folder)
 
 
 def embed_block(model: str, folder: Path, number: int) -> dict[str, Any]:
@@ -302,6 +303,11 @@ def fetch_records(records: Records, ids: set[str]) -> dict[str, Fields]:
     return found
 
 
+def records_of(source: Mapping[str, Any], manifest: Mapping[str, Any]) -> Records:
+    """One of the ``inputs`` of a run's manifest, as the run read it. Raises as :meth:`pipeline.records.Records.open`."""
+    return Records.open(source["path"], manifest["settings"]["id_column"], source.get("also"))
+
+
 def count_rows(path: Path) -> int:
     return pq.ParquetFile(path).metadata.num_rows
 
@@ -314,7 +320,7 @@ def rewrite_report(place: Place) -> None:
     """
     with edited_folder(place, "run") as run:
         manifest = read_json(run / MANIFEST)
-        sources = [Records.open(each["path"], manifest["settings"]["id_column"]) for each in manifest["inputs"]]
+        sources = [records_of(each, manifest) for each in manifest["inputs"]]
         write_report(run, sources[0], sources[1] if len(sources) > 1 else None, _encoder_of(run, manifest["model"]))
         said = {name: each for name, each in manifest.items() if name not in OWN}
         write_run_manifest(run, said, names=manifest["files"])

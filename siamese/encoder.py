@@ -125,7 +125,7 @@ class SiameseEncoder:
                 save_file(weights, folder / WEIGHTS)
             self.tower.save_files(folder / TOWER_FILES)
             description = {
-                "schema": self.schema.model_dump(mode="json"),
+                "schema": self.schema.model_dump(mode="json", exclude=set() if self.schema.also else {"also"}),
                 "tower": {
                     "name": self.tower.name,
                     "seed": self.tower.seed,

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from siamese.errors import DataError, SchemaError, reason
+from siamese.errors import DataError, SchemaError, SettingsError, reason
 from siamese.text import as_text, text_of
 
 INFERENCE_SAMPLE = 50_000  # records looked at to tell a column's kind; kinds do not change with more of them
@@ -35,7 +35,7 @@ class Field(BaseModel):
 
 
 class Schema(BaseModel):
-    """The fields of a record, in order, and the columns left out with the reason.
+    """The fields of a record, in order, the columns left out with the reason, and the other names that columns go by.
 
     Example:
         >>> schema = Schema.infer(as_table([{"title": "sony turntable pslx350h"}, {"title": "bose acoustimass 5"}]))
@@ -46,6 +46,7 @@ class Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     fields: tuple[Field, ...]
     ignored: dict[str, str] = {}
+    also: dict[str, tuple[str, ...]] = {}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -106,15 +107,17 @@ class Schema(BaseModel):
 
     def without(self, names: Mapping[str, str]) -> "Schema":
         """The schema less some fields, each with the reason."""
-        return Schema(fields=tuple(f for f in self.fields if f.name not in names), ignored={**self.ignored, **names})
+        fields = tuple(field for field in self.fields if field.name not in names)
+        return Schema(fields=fields, ignored={**self.ignored, **names}, also=self.also)
 
     def select(self, records: pa.Table) -> pa.Table:
         """The records' fields as text columns in this schema's order.
 
         Raises:
-            SchemaError: a field is missing from the records.
+            SchemaError: a field is missing from the records, by any of its names.
             DataError: one holds bytes that are no text.
         """
+        records = renamed(records, self.also)
         missing = [name for name in self.names if name not in records.column_names]
         if missing:
             raise SchemaError(
@@ -122,6 +125,50 @@ class Schema(BaseModel):
                 f"and the records have {listed(records.column_names)}"
             )
         return pa.table({name: _text_of(records, name) for name in self.names})
+
+
+Also = Mapping[str, Sequence[str]]  # other names that a column goes by, in tables that lack its own
+
+
+def check_also(also: Also) -> None:
+    """Refuse other names of which it could not be told what they are the names of.
+
+    Raises:
+        SettingsError: one is of two columns, or is a column's own.
+    """
+    meant = dict.fromkeys(also, "itself")
+    for name, others in also.items():
+        for other in others:
+            if other in meant:
+                raise SettingsError(
+                    f"'{other}' cannot be another name of '{name}': it stands for {meant[other]} already, and a name is of one column"
+                )
+            meant[other] = f"'{name}'"
+
+
+def own_names(columns: Sequence[str], also: Also) -> dict[str, str]:
+    """The name that each column of a table is read by.
+
+    Raises:
+        SchemaError: two of them are the same one by other names.
+    """
+    own = {column: column for column in columns}
+    for name, others in also.items():
+        there = [other for other in others if other in own]
+        if name in own or not there:
+            continue
+        if len(there) > 1:
+            raise SchemaError(f"{listed(there)} are all other names of '{name}', and one table has them: leave one out")
+        own[there[0]] = name
+    return own
+
+
+def renamed(table: pa.Table, also: Also) -> pa.Table:
+    """A table with its columns by their own names. Raises as :func:`own_names`."""
+    if not also:
+        return table
+    own = own_names(table.column_names, also)
+    return table.rename_columns([own[column] for column in table.column_names])
 
 
 def _text_of(records: pa.Table, name: str) -> pa.Array:

@@ -8,6 +8,7 @@ import typer
 from flows.commands.options import (
     AcceptDrift,
     Address,
+    Also,
     Confidence,
     Exact,
     Id,
@@ -20,7 +21,7 @@ from flows.commands.options import (
     Verifier,
     Workers,
 )
-from flows.commands.running import answer, check_inputs, model_of, run_flow, runner_options, wants_verifier
+from flows.commands.running import answer, check_inputs, model_of, other_names, run_flow, runner_options, wants_verifier
 
 
 def dedupe(
@@ -40,6 +41,7 @@ def dedupe(
     workers: Workers = None,
     address: Address = None,
     id_column: Id = "record_id",
+    also: Also = None,
     previous: Annotated[str | None, typer.Option(help="Run whose cluster ids go on.")] = None,
     keep_state: Annotated[bool, typer.Option(help="Keep what siamese update goes on from: 1.7 kB a record.")] = False,
     accept_drift: AcceptDrift = False,
@@ -51,8 +53,8 @@ def dedupe(
 
     settings = configs.read(config)
     model, (records,) = model_of(inputs, 1, "records")
-    where = runner_options(runner, workers, address, out)
-    check_inputs(records, out=out, id_column=id_column, model=model)
+    names, where = other_names(also, model), runner_options(runner, workers, address, out)
+    check_inputs(records, out=out, id_column=id_column, model=model, also=names)
     result = run_flow(
         "dedupe",
         model,
@@ -72,5 +74,6 @@ def dedupe(
         golden=settings.golden,
         drift=settings.drift,
         accept_drift=accept_drift,
+        also=names,
     )
     answer(result, as_json, show.run)

@@ -27,12 +27,14 @@ def evaluate(
     from pipeline.records import Records
     from siamese.encoder import SiameseEncoder
 
+    encoder = SiameseEncoder.load(model)
+    also = encoder.schema.also
     result = evaluate_encoder(
-        SiameseEncoder.load(model),
-        Records.open(records, id_column),
+        encoder,
+        Records.open(records, id_column, also),
         LabelledPairs.read(pairs),
         split,
-        right=None if right is None else Records.open(right, id_column),
+        right=None if right is None else Records.open(right, id_column, also),
         verifier=wants_verifier(verifier),
     )
     if plot is not None:

@@ -32,10 +32,10 @@ def explain(
     encoder = SiameseEncoder.load(model)
     found = explain_ids(
         encoder,
-        Records.open(records, id_column),
+        Records.open(records, id_column, encoder.schema.also),
         id1,
         id2,
-        right_records=None if right is None else Records.open(right, id_column),
+        right_records=None if right is None else Records.open(right, id_column, encoder.schema.also),
         verifier=asked,
         words=words,
         lessons=lessons,

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import Id
+from flows.commands.options import Also, Id
+from flows.commands.running import other_names
 
 
 def label(
@@ -27,14 +28,19 @@ def label(
     open_browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     id_column: Id = "record_id",
+    also: Also = None,
 ) -> None:
     """Label the pairs that teach most; no model is needed to begin with."""
     from pipeline.labelling import LabelSession
     from pipeline.labelling.rules import apply_rules
     from pipeline.records import Records
+    from siamese.encoder import SiameseEncoder
 
-    sources = [Records.open(path, id_column) for path in (records, right) if path is not None]
-    with LabelSession(records, pairs, right=right, model=model, id_column=id_column, seed=seed) as session:
+    names, encoder = other_names(also, model), None if model is None else SiameseEncoder.load(model)
+    names = names if encoder is None else encoder.schema.also
+    sources = [Records.open(path, id_column, names) for path in (records, right) if path is not None]
+    left, other = (*sources, None)[:2]
+    with LabelSession(left, pairs, right=other, model=encoder, id_column=id_column, seed=seed) as session:
         if rule or shared_id:
             weak = apply_rules(sources, rule or (), shared_id or (), seed=seed)
             session.add(weak)
@@ -52,5 +58,6 @@ def label(
         str(pairs),
         *(["--right", right] if right else []),
         *(["--id", id_column] if id_column != "record_id" else []),
+        *(argument for each in also or () for argument in ("--also", each)),
     ]
     typer.echo(f"labels in {pairs}; next: siamese train {shlex.join(asked)} --out MODEL")

@@ -7,6 +7,7 @@ import typer
 from flows.commands.options import (
     AcceptDrift,
     Address,
+    Also,
     Confidence,
     DriftConfig,
     Exact,
@@ -20,7 +21,7 @@ from flows.commands.options import (
     Verifier,
     Workers,
 )
-from flows.commands.running import answer, check_inputs, model_of, run_flow, runner_options, wants_verifier
+from flows.commands.running import answer, check_inputs, model_of, other_names, run_flow, runner_options, wants_verifier
 
 
 def link(
@@ -39,6 +40,7 @@ def link(
     workers: Workers = None,
     address: Address = None,
     id_column: Id = "record_id",
+    also: Also = None,
     accept_drift: AcceptDrift = False,
     as_json: Json = False,
 ) -> None:
@@ -47,8 +49,8 @@ def link(
     from flows import show
 
     model, (left, right) = model_of(inputs, 2, "left and right")
-    where = runner_options(runner, workers, address, out)
-    check_inputs(left, right, out=out, id_column=id_column, model=model)
+    names, where = other_names(also, model), runner_options(runner, workers, address, out)
+    check_inputs(left, right, out=out, id_column=id_column, model=model, also=names)
     result = run_flow(
         "link",
         model,
@@ -67,5 +69,6 @@ def link(
         id_column=id_column,
         drift=configs.read(config).drift,
         accept_drift=accept_drift,
+        also=names,
     )
     answer(result, as_json, show.run)

@@ -6,6 +6,10 @@ from typing import Annotated
 import typer
 
 Id = Annotated[str, typer.Option("--id", help="Column that names a record.")]
+Also = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=OTHER", help="Column NAME is called OTHER in a table that lacks it; several times."),
+]
 Right = Annotated[str | None, typer.Option(help="Records that right_id names, where they are a second table's.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 MaxDistance = Annotated[float | None, typer.Option(help="Flag pairs up to this distance, in margin units.")]

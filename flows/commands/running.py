@@ -1,7 +1,7 @@
 """What the commands share: a flow run by name, and its result said to a person or a program."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +28,49 @@ def run_flow(name: str, *args: Any, runner: dict[str, Any] | None = None, **kwar
         return result
 
 
-def check_inputs(*records: str, out: str, id_column: str, pairs: str | None = None, model: str | None = None) -> None:
+def other_names(given: list[str] | None, model: str | None = None) -> Mapping[str, Sequence[str]]:
+    """What ``--also`` says, by column.
+
+    Raises:
+        SettingsError: it is not NAME=OTHER, a name is of two columns, or there is a model, which knows.
+    """
+    from siamese.schema import check_also
+
+    if given and model is not None:
+        raise SettingsError("the model knows other names of columns from its training: leave --also out")
+    also: dict[str, list[str]] = {}
+    for each in given or ():
+        name, equals, other = each.partition("=")
+        if not (name and equals and other):
+            raise SettingsError(f"--also is '{each}': expected NAME=OTHER, such as name=title")
+        also.setdefault(name, []).append(other)
+    check_also(also)
+    return also
+
+
+def check_inputs(
+    *records: str,
+    out: str,
+    id_column: str,
+    pairs: str | None = None,
+    model: str | None = None,
+    also: Mapping[str, Sequence[str]] | None = None,
+) -> None:
     """Refuse what cannot be written or read before a server is started for it, which takes seconds."""
     from pipeline.pairs import LabelledPairs
     from pipeline.records import Records
-    from siamese.folders import check_manifest, check_writable
+    from siamese.folders import check_manifest, check_writable, read_json
     from siamese.remote import is_url
 
     check_writable(out)
-    if model is not None and not is_url(model):
-        check_manifest(Path(model), "model")
+    if model is not None:
+        if is_url(model):
+            records = ()  # what the model calls their columns is read with it
+        else:
+            check_manifest(Path(model), "model")
+            also = read_json(Path(model) / "encoder.json")["schema"].get("also")
     for path in records:
-        Records.open(path, id_column)
+        Records.open(path, id_column, also)
     if pairs is not None:
         LabelledPairs.read(pairs)
 

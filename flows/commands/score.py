@@ -32,9 +32,9 @@ def score(
     if out is not None:
         check_table(out, ".parquet", ".csv")
     encoder = SiameseEncoder.load(model)
-    threshold = Threshold(verifier=asked)
-    other = None if right is None else Records.open(right, id_column)
-    scored = score_pairs(encoder, threshold, Records.open(records, id_column), pairs, other)
+    threshold, also = Threshold(verifier=asked), encoder.schema.also
+    other = None if right is None else Records.open(right, id_column, also)
+    scored = score_pairs(encoder, threshold, Records.open(records, id_column, also), pairs, other)
     flagged = int(scored["is_match"].to_numpy().sum())
     judge, decision = threshold.settle(encoder)
     result = {"pairs": scored.num_rows, "flagged": flagged, **decision.describe(judge)}

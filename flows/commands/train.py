@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import Id, Json, Right
-from flows.commands.running import answer, check_inputs, run_flow
+from flows.commands.options import Also, Id, Json, Right
+from flows.commands.running import answer, check_inputs, other_names, run_flow
 
 
 def train(
@@ -31,6 +31,7 @@ def train(
     ] = None,
     strict: Annotated[bool, typer.Option(help="Refuse pairs labelled both ways.")] = False,
     id_column: Id = "record_id",
+    also: Also = None,
     as_json: Json = False,
 ) -> None:
     """Train and calibrate a model on labelled pairs."""
@@ -50,7 +51,8 @@ def train(
     settings = configs.training({**job.training, **{name: value for name, value in given.items() if value is not None}})
     tower_settings = dict(job.tower)
     configured = tower_settings.pop("name", "ngram")
-    check_inputs(records, *([] if right is None else [right]), out=out, id_column=id_column, pairs=pairs)
+    names, tables = other_names(also), [records, *([] if right is None else [right])]
+    check_inputs(*tables, out=out, id_column=id_column, pairs=pairs, also=names)
     result = run_flow(
         "train",
         records,
@@ -63,5 +65,6 @@ def train(
         config=settings,
         id_column=id_column,
         strict=strict,
+        also=names,
     )
     answer(result, as_json, show.trained)

@@ -71,7 +71,8 @@ class LabelSession:
         """Embed the records and draw a pool of candidates.
 
         Args:
-            records: path, glob or URL; or a DataFrame, or anything else that :func:`siamese.schema.as_table` takes.
+            records: path, glob, URL or :class:`pipeline.records.Records`; or a DataFrame, or anything else that
+                :func:`siamese.schema.as_table` takes.
             pairs: Parquet file of the labels, gone on with where it is there; None: labels stay in memory.
             right: a second corpus to link with, like ``records``, of which each right_id names a record; an id may be in both.
             model: what proposes, in place of the untrained default tower.
@@ -89,13 +90,13 @@ class LabelSession:
         self._place = tempfile.TemporaryDirectory(prefix="siamese-label-")
         self._file = AnswerFile(None if pairs is None else Path(pairs), of_two=right is not None)
         folder = Path(self._place.name)
+        if isinstance(model, str | Path):
+            model = SiameseEncoder.load(str(model))
         self._sources = [
-            _records(each, id_column, folder / f"{name}.parquet")
+            _records(each, id_column, folder / f"{name}.parquet", model)
             for name, each in (("records", records), ("right", right))
             if each is not None
         ]
-        if isinstance(model, str | Path):
-            model = SiameseEncoder.load(str(model))
         self._encoder = model or untrained_encoder(self._sources, kinds=kinds, seed=seed)
         given = None if candidates is None else _frame(candidates)
         self.pool = Pool.draw(self._encoder, self._sources, folder, seed, given)
@@ -343,13 +344,13 @@ class LabelSession:
         return str(self._file.path or "the answers")
 
 
-def _records(records: Any, id_column: str, path: Path) -> Records:
+def _records(records: Any, id_column: str, path: Path, model: SiameseEncoder | None) -> Records:
     if isinstance(records, Records):
         return records
     if not isinstance(records, str | Path):
         pq.write_table(as_table(records), path)
         records = path
-    return Records.open(str(records), id_column)
+    return Records.open(str(records), id_column, None if model is None else model.schema.also)
 
 
 def _frame(candidates: Any) -> pd.DataFrame:
