@@ -162,16 +162,14 @@ class Threshold:
             region = min(region_of(calibration), candidates.up_to)
             # A quarter of the risk is that the share of matches is not what was estimated.
             prior = estimate_prior(calibration, candidates, region, 1 - error / 4)
-            decoys = Decoys.of(calibration.evidence, region)
+            decoys = Decoys.of(calibration.evidence, region, candidates)
         if not promised:
             weight = prior.imposite_weight if prior else 1.0
             limit = min(calibration.best_f1(weight), cut)
             return Decision(calibration, limit, prior, (), "best F1 on held-out pairs")
         promises = []
         if self.min_precision is not None:
-            promises.append(
-                promise_a_precision(self.min_precision, error, calibration.evidence, candidates, prior, decoys)
-            )
+            promises.append(promise_a_precision(self.min_precision, error, calibration.evidence, prior, decoys))
         if self.min_recall is not None:
             promises.append(promise_a_recall(self.min_recall, 1 - error, calibration.evidence))
         if len(promises) == 2 and promises[1].bound.limit > promises[0].bound.limit:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from siamese.decoys import Decoys, more_decoys
 from siamese.errors import PromiseError
 from siamese.evidence import Evidence
-from siamese.prior import Histogram, Prior
+from siamese.prior import Prior
 from siamese.promise import Bound, can_show_precision, more_pairs, promise_precision, promise_recall
 
 
@@ -42,9 +42,8 @@ def promise_a_precision(
     share: float,
     error: float,
     evidence: Evidence,
-    candidates: Histogram | None,
-    prior: Prior | None,
-    decoys: Decoys | None,
+    prior: Prior | None = None,
+    decoys: Decoys | None = None,
 ) -> Promise:
     """The larger of two thresholds: of all held-out pairs, at the share of matches that was estimated, and of the imposites among them.
 
@@ -55,26 +54,22 @@ def promise_a_precision(
     Args:
         share: to be promised, in (0, 1).
         error: the risk, in (0, 1).
-        candidates: scores of the run's, in short; None, as ``prior`` and ``decoys``, without a corpus.
-        prior: whose bound was taken at a quarter of the risk.
-        decoys: the evidence's imposites in the region of the candidates.
+        prior: whose bound was taken at a quarter of the risk; None, as ``decoys``, without a corpus.
+        decoys: the evidence's imposites beside the run's candidates.
 
     Raises:
         PromiseError: neither shows it; the sentence says what would.
     """
     tried: list[Promise | _Short]
-    if prior is None or candidates is None or decoys is None:
+    if prior is None or decoys is None:
         tried = [_by_pairs(share, 1 - error, evidence)]
     else:
-        by_decoys = decoys.can_show(candidates, share, 1 - error / 4)
+        by_decoys = decoys.can_show(share, 1 - error / 4)
         if by_decoys and not can_show_precision(evidence, share, 1 - error / 2, prior.at_most):
-            tried = [_by_decoys(share, 1 - error, decoys, candidates)]
+            tried = [_by_decoys(share, 1 - error, decoys)]
         else:
             level = 1 - error * (1 / 2 if by_decoys else 3 / 4)
-            tried = [
-                _by_pairs(share, level, evidence, prior.at_most),
-                _by_decoys(share, 1 - error / 4, decoys, candidates),
-            ]
+            tried = [_by_pairs(share, level, evidence, prior.at_most), _by_decoys(share, 1 - error / 4, decoys)]
     found = [each for each in tried if isinstance(each, Promise)]
     if found:
         return max(found, key=lambda promise: promise.bound.limit)
@@ -92,14 +87,14 @@ def _by_pairs(share: float, confidence: float, evidence: Evidence, imposite_weig
     return _Short(nearest.least if nearest else 0.0, rare + more_pairs(nearest, share, confidence, imposite_weight))
 
 
-def _by_decoys(share: float, confidence: float, decoys: Decoys, candidates: Histogram) -> Promise | _Short:
-    bound = decoys.promise(candidates, share, confidence)
+def _by_decoys(share: float, confidence: float, decoys: Decoys) -> Promise | _Short:
+    bound = decoys.promise(share, confidence)
     if bound is not None:
         return Promise("precision", share, "held-out imposites", confidence, 1.0, bound)
-    nearest = decoys.nearest(candidates, confidence)
+    nearest = decoys.nearest(confidence)
     if nearest is None:
         return _Short(0.0, "there are none to hold against these candidates")
-    return _Short(nearest.least, more_decoys(nearest, decoys.times_needed(candidates, share, confidence)))
+    return _Short(nearest.least, more_decoys(nearest, decoys.times_needed(share, confidence)))
 
 
 def promise_a_recall(share: float, confidence: float, evidence: Evidence) -> Promise:

@@ -24,136 +24,124 @@ MOST_TIMES = 10_000  # as many labels as there are: more are not asked for
 
 @dataclass(frozen=True)
 class Decoys:
-    """m held-out imposites of a region, whose edge is one more.
+    """The m held-out imposites of a region, beside the candidates that a run has there.
+
+    The last imposite is its edge and none of them, so that they are a draw of those within. A bin of candidates that is not flagged whole
+    counts among the others.
 
     Attributes:
-        scores: (m,) ascending.
+        number: m.
         independent: how many independent ones they are worth.
-        region: the greatest score in it.
+        limits: (t,) thresholds to test, ascending.
+        seen: (t,) decoys up to each.
+        flagged: (t,) candidates up to each, at least; 1 or more.
+        others: (t,) candidates of the rest of the region, at most.
     """
 
-    scores: NDArray[np.float64]
+    number: int
     independent: float
-    region: float
+    limits: NDArray[np.float64]
+    seen: NDArray[np.int64]
+    flagged: NDArray[np.int64]
+    others: NDArray[np.int64]
 
     @classmethod
-    def of(cls, evidence: Evidence, region: float) -> Self:
-        """The imposites before the last that scores no more than this: which is their edge, so that they are a draw of those within."""
+    def of(cls, evidence: Evidence, region: float, candidates: Histogram) -> Self:
+        """The imposites that score no more than this, but the last.
+
+        Args:
+            candidates: scores of the run's candidates, none left out in the region.
+        """
         scores, labels = evidence.arrays
         within = np.flatnonzero((labels == 0) & (scores <= region) & np.isfinite(scores))
         edge = float(scores[within[-1]]) if len(within) else -math.inf
         some = within[:-1]
-        worth = independent_number(*(entity[some] for entity in evidence.entities))
-        return cls(scores[some], worth, edge)
+        independent = independent_number(*(entity[some] for entity in evidence.entities))
+        centres, counts = np.array(candidates.scores), np.array(candidates.counts, np.int64)
+        every = int(np.searchsorted(centres, edge, side="right"))
+        total = int(counts[: every + 1].sum())  # a bin whose mean lies beyond may have some that do not
+        rows = np.arange(1, every)[:: max(1, every // STEPS)]
+        flagged = np.cumsum(counts)[rows - 1]
+        seen = np.searchsorted(scores[some], centres[rows], side="right")
+        return cls(len(some), independent, centres[rows], seen, flagged, total - flagged)
 
-    def promise(self, candidates: Histogram, precision: float, confidence: float) -> Bound | None:
-        """The largest threshold at which a precision can be promised of a run; None where there is none.
+    def promise(self, precision: float, confidence: float) -> Bound | None:
+        """The largest threshold at which a precision can be promised of the run; None where there is none.
 
-        Thresholds are tested in fixed sequences (:mod:`siamese.promise`). A bin of candidates that is not flagged whole counts among the
-        others.
+        Thresholds are tested in fixed sequences (:mod:`siamese.promise`).
 
         Args:
-            candidates: scores of the run's candidates, none left out in the region.
             precision: promised share of right ones among the flagged, in (0, 1).
             confidence: chance that the promise is kept; in (0, 1).
         """
-        limits, flagged, others = self._rows(candidates)
-        seen, too_many = np.searchsorted(self.scores, limits, side="right"), _too_many(flagged, precision)
-        last = -1
-        starts, level = self._starts(too_many, others, confidence)
+        starts, level = self._starts(precision, confidence)
+        shown, last = self._refutes(self._too_many(precision), self.seen, level), -1
         for start in starts:
-            shown = self._refutes(too_many[start:], seen[start:], others[start:], level)
-            last = max(last, start + first_of(~shown) - 1 if shown[:1].all() else -1)
-        return self._bounds(candidates, slice(last, last + 1), level)[0] if last >= 0 else None
+            last = max(last, start + first_of(~shown[start:]) - 1 if shown[start] else -1)
+        return self._bounds(slice(last, last + 1), level)[0] if last >= 0 else None
 
-    def _starts(
-        self, too_many: NDArray[np.int64], others: NDArray[np.int64], confidence: float
-    ) -> tuple[list[int], float]:
+    def _starts(self, precision: float, confidence: float) -> tuple[list[int], float]:
         """Rows that sequences start from, and the confidence of each, which share the risk: the first that would show it with 0, with 1,
         with 3, ... decoys among the flagged. One start suffers from a single wrong label among the nearest, which is not to be expected
         of few decoys."""
         count = 1 + max(0, int(math.log2(max(self.independent, 1) / A_WRONG_LABEL)))
-        level = 1 - (1 - confidence) / count
-        seen = [np.full_like(too_many, 2**number - 1) for number in range(count)]
-        rows = [first_of(self._refutes(too_many, some, others, level)) for some in seen]
-        return [row for row in rows if row < len(too_many)], level
+        level, too_many = 1 - (1 - confidence) / count, self._too_many(precision)
+        seen = [np.full_like(self.seen, 2**number - 1) for number in range(count)]
+        rows = [first_of(self._refutes(too_many, some, level)) for some in seen]
+        return [row for row in rows if row < len(self.limits)], level
 
-    def can_show(self, candidates: Histogram, precision: float, confidence: float) -> bool:
+    def can_show(self, precision: float, confidence: float) -> bool:
         """Whether some threshold would show a precision, were no decoy among the flagged."""
-        _, flagged, others = self._rows(candidates)
-        return bool(self._refutes(_too_many(flagged, precision), np.zeros_like(flagged), others, confidence).any())
+        return bool(self._refutes(self._too_many(precision), np.zeros_like(self.seen), confidence).any())
 
-    def nearest(self, candidates: Histogram, confidence: float) -> Bound | None:
+    def nearest(self, confidence: float) -> Bound | None:
         """What the threshold shows that shows the highest precision; None where there are no decoys or candidates to speak of."""
-        return max(self._bounds(candidates, slice(None), confidence), key=lambda bound: bound.least, default=None)
+        return max(self._bounds(slice(None), confidence), key=lambda bound: bound.least, default=None)
 
-    def _bounds(self, candidates: Histogram, some: slice, confidence: float) -> list[Bound]:
-        """What some thresholds show: ``pairs`` are the region's decoys, ``wrong`` those among the flagged."""
-        limits, flagged, others = self._rows(candidates)
-        limits, flagged, others = limits[some], flagged[some], others[some]
-        seen = np.searchsorted(self.scores, limits, side="right")
-        least = 1 - self._wrong_at_most(seen, flagged, others, confidence) / flagged
-        said = zip(limits.tolist(), seen.tolist(), least.tolist(), strict=True)
-        return [Bound(limit, len(self.scores), wrong, self.independent, shown) for limit, wrong, shown in said]
-
-    def times_needed(self, candidates: Histogram, precision: float, confidence: float) -> float:
+    def times_needed(self, precision: float, confidence: float) -> float:
         """How many times as many labels like these would show a precision at some threshold; inf: none would."""
-        limits, flagged, others = self._rows(candidates)
-        seen, too_many = np.searchsorted(self.scores, limits, side="right"), _too_many(flagged, precision)
-        times = 1.0
-        while times < MOST_TIMES and not self._refutes(too_many, seen, others, confidence, times).any():
+        times, too_many = 1.0, self._too_many(precision)
+        while times < MOST_TIMES and not self._refutes(too_many, self.seen, confidence, times).any():
             times *= 1.1
         return times if times < MOST_TIMES else math.inf
 
-    def _rows(self, candidates: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-        """Thresholds to test, the number of candidates up to each at least, and of the region's others at most."""
-        centres, counts = np.array(candidates.scores), np.array(candidates.counts, np.int64)
-        every = int(np.searchsorted(centres, self.region, side="right"))
-        total = int(counts[: every + 1].sum())  # a bin whose mean lies beyond may have some that do not
-        rows = np.arange(1, every)[:: max(1, every // STEPS)]
-        flagged = np.cumsum(counts)[rows - 1]
-        return centres[rows], flagged, total - flagged
+    def _too_many(self, precision: float) -> NDArray[np.int64]:
+        """(t,) the least number of wrong ones among the flagged that breaks a precision."""
+        return np.floor((1 - precision) * self.flagged + 1e-9).astype(np.int64) + 1
 
-    def _wrong_at_most(
-        self,
-        seen: NDArray[np.int64],
-        flagged: NDArray[np.int64],
-        others: NDArray[np.int64],
-        confidence: float,
-    ) -> NDArray[np.int64]:
-        """(t,) of the flagged, wrong at most, by (t,) decoys seen among them: the greatest number that is not refuted."""
-        low, high = np.zeros(len(flagged), np.int64), flagged.copy()  # it is in between
+    def _bounds(self, rows: slice, confidence: float) -> list[Bound]:
+        """What some thresholds show: ``pairs`` are the decoys, ``wrong`` those among the flagged."""
+        least = 1 - self._wrong_at_most(confidence)[rows] / self.flagged[rows]
+        said = zip(self.limits[rows].tolist(), self.seen[rows].tolist(), least.tolist(), strict=True)
+        return [Bound(limit, self.number, wrong, self.independent, shown) for limit, wrong, shown in said]
+
+    def _wrong_at_most(self, confidence: float) -> NDArray[np.int64]:
+        """(t,) of the flagged, wrong at most: the greatest number that is not refuted."""
+        low, high = np.zeros_like(self.flagged), self.flagged.copy()  # it is in between
         while (low < high).any():
             wrong = (low + high + 1) // 2
-            refuted = self._refutes(wrong, seen, others, confidence)
+            refuted = self._refutes(wrong, self.seen, confidence)
             low, high = np.where(refuted, low, wrong), np.where(refuted, wrong - 1, high)
         return low
 
     def _refutes(
-        self,
-        wrong: NDArray[np.int64],
-        seen: NDArray[np.int64],
-        others: NDArray[np.int64],
-        confidence: float,
-        times: float = 1.0,
+        self, wrong: NDArray[np.int64], seen: NDArray[np.int64], confidence: float, times: float = 1.0
     ) -> NDArray[np.bool_]:
         """(t,) whether Fisher's test finds the decoys seen among the flagged too few for so many wrong ones.
 
         Decoys count as independent ones, rounded against the promise.
+
+        Args:
+            wrong, seen: (t,) of the flagged.
+            times: as many labels.
         """
         from scipy.stats import hypergeom  # half a second, which only promises are worth
 
         worth = math.floor(times * self.independent + 1e-9)
-        share = self.independent / max(len(self.scores), 1)
+        share = self.independent / max(self.number, 1)
         few = np.ceil(times * share * seen - 1e-9).astype(np.int64)
-        return np.asarray(
-            hypergeom.cdf(few, worth + wrong + others, few + wrong, worth) <= 1 - confidence + 1e-12
-        )  # a tie shows it
-
-
-def _too_many(flagged: NDArray[np.int64], precision: float) -> NDArray[np.int64]:
-    """(t,) the least number of wrong ones that breaks a precision."""
-    return np.floor((1 - precision) * flagged + 1e-9).astype(np.int64) + 1
+        refuted = hypergeom.cdf(few, worth + wrong + self.others, few + wrong, worth)
+        return np.asarray(refuted <= 1 - confidence + 1e-12)  # a tie shows it
 
 
 def more_decoys(nearest: Bound, times: float) -> str:

@@ -33,9 +33,9 @@ def test_what_either_way_promises_is_kept(monkeypatch) -> None:
         evidence = Evidence.of(*draw(200, 200, random))
         scores, labels = draw(400, 800, random)
         plain_missed += labels[scores <= plain_threshold(evidence, 0.9)].mean() < 0.9
-        decoys, candidates = Decoys.of(evidence, np.inf), Histogram.of(scores)
+        decoys = Decoys.of(evidence, np.inf, Histogram.of(scores))
         try:
-            promise = promise_a_precision(0.9, ERROR, evidence, candidates, prior_of(4.0), decoys)
+            promise = promise_a_precision(0.9, ERROR, evidence, prior_of(4.0), decoys)
         except SettingsError:
             continue
         by[promise.shown_by] += 1
@@ -49,17 +49,17 @@ def test_what_either_way_promises_is_kept(monkeypatch) -> None:
 def test_risk_is_spent_on_what_can_show_it() -> None:
     random = np.random.default_rng(1)
     evidence, (scores, _) = Evidence.of(*draw(300, 300, random)), draw(500, 50, random)
-    candidates, decoys = Histogram.of(scores), Decoys.of(evidence, np.inf)
-    both = promise_a_precision(0.9, 0.1, evidence, candidates, prior_of(1.0), decoys)
+    decoys = Decoys.of(evidence, np.inf, Histogram.of(scores))
+    both = promise_a_precision(0.9, 0.1, evidence, prior_of(1.0), decoys)
     assert both.confidence in (0.95, 0.975)
-    rare = promise_a_precision(0.9, 0.1, evidence, candidates, prior_of(100.0), decoys)
+    rare = promise_a_precision(0.9, 0.1, evidence, prior_of(100.0), decoys)
     assert (rare.shown_by, rare.confidence) == ("held-out imposites", 0.9)
     few = Evidence.of(*draw(300, 1, random))  # no imposite before the last
-    pairs = promise_a_precision(0.9, 0.1, few, candidates, prior_of(1.0), Decoys.of(few, np.inf))
+    pairs = promise_a_precision(0.9, 0.1, few, prior_of(1.0), Decoys.of(few, np.inf, Histogram.of(scores)))
     assert (pairs.shown_by, pairs.imposite_weight) == ("held-out pairs", 1.0) and pairs.confidence == pytest.approx(
         0.925
     )
-    alone = promise_a_precision(0.9, 0.1, evidence, None, None, None)
+    alone = promise_a_precision(0.9, 0.1, evidence)
     assert (alone.shown_by, alone.confidence) == ("held-out pairs", 0.9)
 
 
@@ -68,10 +68,10 @@ def test_a_refusal_says_what_the_better_way_shows() -> None:
     scores, _ = draw(500, 50, random)
     few = Evidence.of(*draw(20, 9, random))
     with pytest.raises(SettingsError, match=r"20 of them genuine: at the best threshold \d of 8 held-out imposites"):
-        promise_a_precision(0.995, 0.05, few, Histogram.of(scores), prior_of(1.0), Decoys.of(few, np.inf))
+        promise_a_precision(0.995, 0.05, few, prior_of(1.0), Decoys.of(few, np.inf, Histogram.of(scores)))
     fewer = Evidence.of(*draw(20, 1, random))
     with pytest.raises(SettingsError, match=r"imposites may be 3\.0 times as frequent here, and the best threshold"):
-        promise_a_precision(0.99, 0.05, fewer, Histogram.of(scores), prior_of(3.0), Decoys.of(fewer, np.inf))
+        promise_a_precision(0.99, 0.05, fewer, prior_of(3.0), Decoys.of(fewer, np.inf, Histogram.of(scores)))
 
 
 def test_what_the_labels_alone_do_not_promise_is_not_refused_before_the_corpus_is_seen() -> None:

@@ -1,5 +1,7 @@
 """Precision promised by imposites alone: by simulation with a known truth, and against Fisher's test one number at a time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -31,11 +33,12 @@ def precision_of(limit: float, scores: np.ndarray, is_match: np.ndarray) -> floa
     return float(is_match[scores <= limit].mean())
 
 
-def plain_threshold(decoys: Decoys, scores: np.ndarray, precision: float) -> float:
+def plain_threshold(decoys: np.ndarray, scores: np.ndarray, precision: float) -> float:
     """The largest at which Storey's estimate, with no bound around it, is as good as asked."""
-    limits = np.sort(scores[scores <= decoys.region])
+    decoys = np.sort(decoys)
+    limits = np.sort(scores[scores <= decoys[-1]])
     flagged = np.arange(1, len(limits) + 1)
-    share = np.searchsorted(decoys.scores, limits, side="right") / len(decoys.scores)
+    share = np.searchsorted(decoys[:-1], limits, side="right") / (len(decoys) - 1)
     wrong = share / np.maximum(1 - share, 1e-9) * (len(limits) - flagged)
     good = np.flatnonzero(wrong <= (1 - precision) * flagged)
     return float(limits[good[-1]]) if len(good) else -np.inf
@@ -47,11 +50,11 @@ def test_the_promised_precision_is_missed_at_most_at_the_stated_rate(coarse, mat
     random, missed, promised, plain_missed = np.random.default_rng(decoys), 0, 0, 0
     for _ in range(DRAWS):
         scores, is_match = draw_run(random, matches, imposites)
-        some = Decoys.of(Evidence.of(random.normal(*IMPOSITE, decoys), np.zeros(decoys)), np.inf)
-        bound = some.promise(Histogram.of(scores), 0.95, CONFIDENCE)
+        drawn = random.normal(*IMPOSITE, decoys)
+        bound = Decoys.of(Evidence.of(drawn, np.zeros(decoys)), np.inf, Histogram.of(scores)).promise(0.95, CONFIDENCE)
         promised += bound is not None
         missed += bound is not None and precision_of(bound.limit, scores, is_match) < 0.95
-        plain = plain_threshold(some, scores, 0.95)
+        plain = plain_threshold(drawn, scores, 0.95)
         plain_missed += np.isfinite(plain) and precision_of(plain, scores, is_match) < 0.95
     assert at_most(missed, 1 - CONFIDENCE)
     assert not at_most(plain_missed, 1 - CONFIDENCE)  # the same test fails for the estimate alone
@@ -66,8 +69,8 @@ def test_decoys_that_share_records_do_not_break_the_promise(coarse) -> None:
         scores, is_match = draw_run(random, 400, 400)
         drawn = np.repeat(random.normal(*IMPOSITE, 30), 30) + random.normal(0, 0.001, 900)
         for records in ((left, right), ()):  # without records every pair is one of its own
-            some = Decoys.of(Evidence.of(drawn, np.zeros(900), *records), np.inf)
-            bound = some.promise(Histogram.of(scores), 0.9, CONFIDENCE)
+            some = Decoys.of(Evidence.of(drawn, np.zeros(900), *records), np.inf, Histogram.of(scores))
+            bound = some.promise(0.9, CONFIDENCE)
             is_missed = bound is not None and precision_of(bound.limit, scores, is_match) < 0.9
             if records:
                 missed += is_missed
@@ -88,7 +91,7 @@ def test_matches_of_another_kind_than_the_labelled_ones_do_not_break_the_promise
         evidence = Evidence.of(
             np.where(labels, random.normal(-2, 1, 600), random.normal(*IMPOSITE, 600)), labels.astype(int)
         )
-        bound = Decoys.of(evidence, np.inf).promise(Histogram.of(scores), 0.8, CONFIDENCE)
+        bound = Decoys.of(evidence, np.inf, Histogram.of(scores)).promise(0.8, CONFIDENCE)
         promised += bound is not None
         missed += bound is not None and precision_of(bound.limit, scores, is_match) < 0.8
         alike, _ = promise_precision(evidence, 0.8, CONFIDENCE)
@@ -103,11 +106,11 @@ def test_matches_of_another_kind_than_the_labelled_ones_do_not_break_the_promise
 )
 def test_the_wrong_ones_are_as_many_as_fisher_s_test_does_not_refute(seen, decoys, flagged, others, confidence) -> None:
     seen = min(seen, decoys)
-    some = Decoys(np.zeros(decoys), float(decoys), 1.0)
+    some = Decoys(decoys, float(decoys), np.zeros(1), *(np.array([each]) for each in (seen, flagged, others)))
     table = [[[seen, decoys - seen], [wrong, others]] for wrong in range(flagged + 1)]
     refuted = [fisher_exact(each, "less").pvalue <= 1 - confidence + 1e-12 for each in table]
     assert refuted == sorted(refuted)  # more wrong ones are refuted the sooner
-    (most,) = some._wrong_at_most(np.array([seen]), np.array([flagged]), np.array([others]), confidence)
+    (most,) = some._wrong_at_most(confidence)
     assert most == max(wrong for wrong in range(flagged + 1) if wrong == 0 or not refuted[wrong])
 
 
@@ -116,28 +119,27 @@ def test_a_sequence_ends_at_the_first_threshold_that_does_not_show_it() -> None:
     for decoys in (40, 100, 100, 100):
         scores, _is_match = draw_run(random, 200, 100)
         evidence = Evidence.of(random.normal(*IMPOSITE, decoys), np.zeros(decoys))
-        some, candidates = Decoys.of(evidence, 1.5), Histogram.of(scores)
-        assert some.region == max(
-            score for score in evidence.scores if score <= 1.5
-        ) and some.independent == decoys - 1 - sum(np.array(evidence.scores) > 1.5)
-        limits, flagged, others = some._rows(candidates)
-        assert [(scores < limit - 6e-8).sum() for limit in limits] == flagged.tolist()
-        assert (flagged + others >= (scores <= some.region).sum()).all()
+        some = Decoys.of(evidence, 1.5, Histogram.of(scores))
+        within = np.array([score for score in evidence.scores if score <= 1.5])
+        assert some.number == some.independent == len(within) - 1
+        assert [(scores < limit - 6e-8).sum() for limit in some.limits] == some.flagged.tolist()
+        assert [(within[:-1] <= limit).sum() for limit in some.limits] == some.seen.tolist()
+        assert (some.flagged + some.others >= (scores <= within[-1]).sum()).all()
 
-        def least(row: int, seen: int, level: float, some=some, flagged=flagged, others=others) -> float:
-            one, rest = flagged[row : row + 1], others[row : row + 1]
-            return 1 - some._wrong_at_most(np.array([seen]), one, rest, level)[0] / one[0]
+        def least(row: int, seen: int, level: float, some=some) -> float:
+            alone = replace(some, seen=np.full_like(some.seen, seen))
+            return 1 - alone._wrong_at_most(level)[row] / some.flagged[row]
 
         count = 1 if some.independent < 60 else 2
         best = None
         for number in range(count):
             is_started = False
-            for row, limit in enumerate(limits):
+            for row, limit in enumerate(some.limits):
                 is_started |= least(row, 2**number - 1, 1 - 0.1 / count) >= 0.9
-                if is_started and least(row, (some.scores <= limit).sum(), 1 - 0.1 / count) < 0.9:
+                if is_started and least(row, some.seen[row], 1 - 0.1 / count) < 0.9:
                     break
                 best = limit if is_started and (best is None or limit > best) else best
-        bound, nearest = some.promise(candidates, 0.9, 0.9), some.nearest(candidates, 0.9)
+        bound, nearest = some.promise(0.9, 0.9), some.nearest(0.9)
         assert (bound.limit if bound else None) == best and nearest is not None
         promised += bound is not None
         assert bound is None or bound.least >= 0.9
@@ -148,20 +150,19 @@ def test_what_is_too_little_says_what_would_do() -> None:
     random = np.random.default_rng(4)
     scores, _ = draw_run(random, 300, 60)
     candidates = Histogram.of(scores)
-    some = Decoys.of(Evidence.of(random.normal(*IMPOSITE, 40), np.zeros(40)), np.inf)
-    bound, nearest = some.promise(candidates, 0.99, 0.95), some.nearest(candidates, 0.95)
+    some = Decoys.of(Evidence.of(random.normal(*IMPOSITE, 40), np.zeros(40)), np.inf, candidates)
+    bound, nearest = some.promise(0.99, 0.95), some.nearest(0.95)
     assert bound is None and nearest is not None and nearest.pairs == 39
-    times = some.times_needed(candidates, 0.99, 0.95)
+    times = some.times_needed(0.99, 0.95)
     assert 1 < times < 100
     assert (
         f"{nearest.wrong} of 39 held-out imposites (worth 39 independent ones) are flagged, which shows {nearest.least:.3f}"
         in (more_decoys(nearest, times))
     )
     assert f"about {times:.1f} times as many labelled imposites would do" in more_decoys(nearest, times)
-    assert "would not help" in more_decoys(nearest, np.inf) and "a lucky one" not in more_decoys(nearest, 1.0)
     assert "stricter ones do not" in more_decoys(nearest, 1.0)
-    none = Decoys.of(Evidence.of([5.0, 6.0], [0, 0]), 1.0)
-    assert none.promise(candidates, 0.9, 0.9) is None and not none.can_show(candidates, 0.5, 0.5)
+    none = Decoys.of(Evidence.of([5.0, 6.0], [0, 0]), 1.0, candidates)
+    assert none.promise(0.9, 0.9) is None and not none.can_show(0.5, 0.5) and none.nearest(0.9) is None
 
 
 def test_what_was_let_by_counts_by_its_sample() -> None:
