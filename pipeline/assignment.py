@@ -3,10 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from pipeline.rowpairs import RowPairs
 from siamese.calibration import Calibration
 from siamese.components import components
+
+DENSE = 2**20  # cells of a matrix: larger ones take memory with the square, and time with the cube
 
 
 def expected_right(calibration: Calibration, scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -41,7 +45,8 @@ def of_winners(calibration: Calibration) -> Calibration:
 def one_to_one(pairs: RowPairs, allowed: NDArray[np.bool_], reward: NDArray[np.float64]) -> NDArray[np.bool_]:
     """The matches in which each row is used once, with the greatest sum of rewards.
 
-    Optimal (Jonker-Volgenant, through scipy), solved for each connected component by itself.
+    Optimal (Jonker-Volgenant, through scipy), solved for each connected component by itself: as a dense matrix or, where that would be
+    large, by its candidates alone.
 
     Args:
         pairs: candidates.
@@ -59,9 +64,34 @@ def one_to_one(pairs: RowPairs, allowed: NDArray[np.bool_], reward: NDArray[np.f
     for some in np.split(order, np.flatnonzero(np.diff(component[order])) + 1):
         _, row = np.unique(left[some], return_inverse=True)
         _, column = np.unique(right[some], return_inverse=True)
-        value = np.zeros((row.max() + 1, column.max() + 1))
-        value[row, column] = reward[candidates[some]]
-        matched = np.zeros(value.shape, bool)
-        matched[linear_sum_assignment(value, maximize=True)] = True
-        chosen[candidates[some]] = matched[row, column]
+        is_large = (row.max() + 1) * (column.max() + 1) > DENSE
+        solve = _matched_sparsely if is_large else _matched
+        chosen[candidates[some]] = solve(row, column, reward[candidates[some]])
     return chosen
+
+
+def _matched(row: NDArray[np.int64], column: NDArray[np.int64], reward: NDArray[np.float64]) -> NDArray[np.bool_]:
+    value = np.zeros((row.max() + 1, column.max() + 1))
+    value[row, column] = reward
+    matched = np.zeros(value.shape, bool)
+    matched[linear_sum_assignment(value, maximize=True)] = True
+    return matched[row, column]
+
+
+def _matched_sparsely(
+    row: NDArray[np.int64], column: NDArray[np.int64], reward: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """The same without the matrix; each row may also be matched to a column of its own, which is worth nothing."""
+    n, width, most = (
+        int(row.max()) + 1,
+        int(column.max()) + 1,
+        float(reward.max()) + 1,
+    )  # costs are above 0, which would be no edge
+    keys, first, place = np.unique(
+        row * width + column, return_index=True, return_inverse=True
+    )  # a pair may come twice
+    own = np.arange(n)
+    cost = np.concatenate([most - reward[first], np.full(n, most)])
+    ends = np.concatenate([keys // width, own]), np.concatenate([keys % width, width + own])
+    _, partner = min_weight_full_bipartite_matching(csr_array((cost, ends), shape=(n, width + n)))
+    return (partner[keys // width] == keys % width)[place]

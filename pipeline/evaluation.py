@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.company import Tables
@@ -17,11 +16,12 @@ from pipeline.matching import PAIRS
 from pipeline.pairs import SPLITS, LabelledPairs, entities_of
 from pipeline.records import Records, check_fields
 from pipeline.rowpairs import RowPairs
+from pipeline.runfiles import batches
 from pipeline.scoring import score_rows
 from pipeline.training_set import TrainingSet, read_training_set
 from siamese.encoder import SiameseEncoder
 from siamese.errors import DataError, SettingsError
-from siamese.evidence import independent_number
+from siamese.evidence import entities_of_pairs, groups_of_pairs, independent_number
 from siamese.measures import average_precision
 from siamese.pairs import Pairs
 from siamese.promise import describe_share
@@ -62,6 +62,7 @@ def evaluate_encoder(
     right_ones = int((flagged & (pairs.is_match == 1)).sum())
     precision = right_ones / max(int(flagged.sum()), 1)
     recall = right_ones / max(pairs.n_matches, 1)
+    groups = groups_of_pairs(*entities_of_pairs(pairs.left, pairs.right, pairs.is_match))
     return {
         "split": split,
         "pairs": len(pairs),
@@ -72,7 +73,7 @@ def evaluate_encoder(
         "f1": 2 * right_ones / max(int(flagged.sum()) + pairs.n_matches, 1),
         "average_precision": average_precision(judgement.score, pairs.is_match),
         **decision.describe(judge),
-        "reliability": Reliability.of(judgement.probability, pairs.is_match).describe(),
+        "reliability": Reliability.of(judgement.probability, pairs.is_match, groups).describe(),
         "labelled_both_ways": int(data.conflict[data.split == split].sum()),
     }
 
@@ -131,6 +132,8 @@ def evaluate_run(
     """
     labelled = LabelledPairs.read(truth)
     true = replace(labelled, frame=labelled.frame[labelled.frame["label"] == 1]).rows(left, right)
+    if right is None:
+        true = true.take(true.left != true.right)  # a record is itself: no run has to find that
     right_index, shift = (left, 0) if right is None else (right, len(left))
     n = len(right_index) + shift
 
@@ -139,16 +142,18 @@ def evaluate_run(
 
     true_keys = np.unique(keys(true.left, true.right))
     written, matched = np.zeros(len(true_keys), bool), np.zeros(len(true_keys), bool)
-    candidates = flagged = 0
+    candidates = flagged = scored = scored_right = 0
     truths: list[NDArray[np.bool_]] = []
-    for batch in pq.ParquetFile(run / PAIRS).iter_batches(columns=["left_id", "right_id", "is_match"]):
+    for batch in batches(run / PAIRS, ["left_id", "right_id", "is_match", "score"]):
         rows_left = left.get_indexer(batch["left_id"].to_pandas())
         rows_right = right_index.get_indexer(batch["right_id"].to_pandas()) + shift
-        is_match = batch["is_match"].to_numpy(zero_copy_only=False)
+        is_match, is_scored = batch["is_match"].to_numpy(), batch["score"].is_valid().to_numpy()
         found = keys(rows_left, rows_right)
         candidates, flagged = candidates + len(found), flagged + int(is_match.sum())
         place = np.searchsorted(true_keys, found)
         truths.append(np.append(true_keys, -1)[place] == found)
+        scored += int((is_match & is_scored).sum())
+        scored_right += int((is_match & is_scored & truths[-1]).sum())
         is_true = np.flatnonzero(truths[-1])
         written[place[is_true]] = True
         matched[place[is_true[is_match[is_true]]]] = True
@@ -157,6 +162,7 @@ def evaluate_run(
         "true_pairs": len(true_keys),
         "flagged": flagged,
         "candidates": candidates,
+        "scored_precision": scored_right / scored if scored else 1.0,  # what is promised: equal contents have no score
         "candidate_recall": int(written.sum()) / max(len(true_keys), 1),
     }
     lost, entity = true_keys[~matched], entities_of(true, n)

@@ -66,13 +66,14 @@ def fit_encoder(
     """
     config = config or TrainingConfig()
     data = read_training_set(records, labelled, right=right, seed=config.seed, hold_out=config.hold_out, strict=strict)
-    train, valid = data.of("train"), data.of("valid")
-    _check_classes("valid", valid, labelled, config)
-    known = data.records.take(pa.array(data.known))
+    _check_classes("valid", data.of("valid"), labelled, config)
+    known_rows = data.known
+    known = data.records.take(pa.array(known_rows))
     schema = Schema.infer(known, exclude=[records.id_column], kinds=kinds)
     schema = of_all(schema, [records] if right is None else [records, right])
-    schema = schema.without(side_marks(data.records, schema, train, kinds or {}))
-    known = schema.select(known)
+    schema = schema.without(side_marks(data.records, schema, data.of("train"), kinds or {}))
+    known, data = schema.select(known), data.saying(schema)
+    train, valid = data.of("train"), data.of("valid")
     network = build_tower(tower, schema, tower_settings, config.seed)
     _check_classes("train", train + valid if network.averages else train, labelled, config)
     network.fit_corpus(network.featurise(known))
@@ -80,7 +81,7 @@ def fit_encoder(
     named = train + valid + data.of(BETWEEN)
     sides, tables = data.sides_of(named), None
     if sides is not None and config.verifier != "none":
-        tables = Tables.of(data, sides, named, data.known, material.rows, network)
+        tables = Tables.of(data, sides, named, known_rows, material.rows, network)
 
     embeddings = network.embed(material.features)
     choosing = material.valid_and_near(embeddings)
@@ -132,7 +133,7 @@ def fit_encoder(
     encoder.portraits = {"all": _portrait(known, schema)}
     if sides is not None:
         for name, side in (("left", 0), ("right", 1)):
-            encoder.portraits[name] = _portrait(known.filter(pa.array(sides[data.known] == side)), schema)
+            encoder.portraits[name] = _portrait(known.filter(pa.array(sides[known_rows] == side)), schema)
     if config.lessons:
         ids = data.records[records.id_column].take(pa.array(material.rows))
         encoder.lessons = _lessons(encoder, material, ids, held, scores, None if folds else learned)

@@ -138,9 +138,10 @@ class VectorIndex:
         """
         dead, n = np.union1d(dead, self.silent), len(self.embeddings)
         k = min(k, n - len(dead))
-        places = np.arange(len(queries) if k else 0)
-        found = [NO_ROWS, *self._nearest(queries, places, k, dead, min(PQ_GROWTH * k + 16, n), self.probes)]
-        query, row, distance = joined(found)
+        if k <= 0:
+            return NO_ROWS
+        found = self._nearest(queries, np.arange(len(queries)), k, dead, min(PQ_GROWTH * k + 16, n), self.probes)
+        query, row, distance = joined([NO_ROWS, *found])
         order = np.lexsort((row, distance, query))
         return query[order], row[order], distance[order]
 

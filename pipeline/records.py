@@ -401,8 +401,8 @@ def _delimiter(head: bytes) -> str:
     """What parts the columns of a CSV file: of a comma, a semicolon, a tab and a bar the one that its first line has most of."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError("it is text in UTF-16: save it as UTF-8")
-    names = re.sub(rb'"[^"]*"', b"", head).lstrip().split(b"\n", 1)[0].split(b"\r", 1)[0]
-    return max(DELIMITERS, key=lambda each: names.count(each.encode()))  # of equals the first
+    names = re.sub(rb'"[^"]*"', b'""', head.removeprefix(codecs.BOM_UTF8)).lstrip(b"\r\n").splitlines()[:1]
+    return max(DELIMITERS, key=lambda each: b"".join(names).count(each.encode()))  # of equals the first
 
 
 def _json(stream: BinaryIO, _: list[str] | None) -> Iterator[pa.Table]:

@@ -37,7 +37,7 @@ class Scores:
         """(m, 4) distance, margin_distance, probability (NaN where a record has nothing to compare) and is_match."""
         columns = (self.distance, self.margin_distance, self.judgement.probability)
         known = [np.where(self.said, column, column.dtype.type(np.nan)) for column in columns]
-        return pd.DataFrame(dict(zip(SCORES, [*known, self.judgement.is_match & self.said], strict=True)))
+        return pd.DataFrame(dict(zip(SCORES, [*known, self.judgement.is_match], strict=True)))
 
 
 def score_rows(encoder: SiameseEncoder, judge: Judge, decision: Decision, records: pa.Table, pairs: Pairs) -> Scores:
@@ -49,7 +49,10 @@ def score_rows(encoder: SiameseEncoder, judge: Judge, decision: Decision, record
     apart = encoder.margin_distance(distances)
     scores = judge.score(apart, encoder.schema.select(chosen), pairs.left, pairs.right)
     says = np.asarray(embeddings.any(axis=1))
-    return Scores(distances, apart, decision.judge(scores), says[pairs.left] & says[pairs.right])
+    said = says[pairs.left] & says[pairs.right]
+    return Scores(
+        distances, apart, decision.judge(np.where(said, scores, np.inf)), said
+    )  # a run does not propose the others
 
 
 def score_pairs(

@@ -3,10 +3,11 @@
 import resource
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -262,13 +263,32 @@ def evaluate(model: str, run: Path, truth: str, work: Path, threshold: Threshold
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Blocks are done side by side: within one, more threads than one would only get in each other's way."""
-    threads = torch.get_num_threads()
+    """Blocks are done side by side: within one, more threads than one would only get in each other's way. The last block that ends gives
+    back what the first one found."""
+    with _ALONE.lock:
+        if _ALONE.blocks == 0:
+            _ALONE.threads = torch.get_num_threads()
+        _ALONE.blocks += 1
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        with _ALONE.lock:
+            _ALONE.blocks -= 1
+            if _ALONE.blocks == 0:
+                torch.set_num_threads(_ALONE.threads)
+
+
+@dataclass
+class _Alone:
+    """Blocks that are being done in this process, and the threads that torch had before the first."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    blocks: int = 0
+    threads: int = 1
+
+
+_ALONE = _Alone()
 
 
 def timed(function: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any) -> dict[str, Any]:

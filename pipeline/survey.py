@@ -26,6 +26,7 @@ WORTH_A_LOOK, WORTH_IN_A_CROWD = 0.001, 0.01
 COMPARISONS_A_MATCH = 2e6
 SURE = 0.5  # share of matches in a bin of distances that says what buckets hold
 LEAST_BIN, BINS = 5, 20  # genuine held-out pairs in a bin of distances, at least; bins, at most
+BOUNDS = 8  # distances at which the number of matches is bounded
 UNKNOWN = 16  # cells to look into where the sample brings no candidate at all
 
 
@@ -145,7 +146,8 @@ class Survey:
 
 
 def matches_among(distances: NDArray[np.float32], genuine: NDArray[np.float64]) -> float:
-    """At most how many of some pairs are matches, with 95% confidence (Poisson).
+    """At most how many of some pairs are matches, with 95% confidence: Poisson bounds at a few distances, which share the risk. The luck of
+    the genuine pairs is not in it.
 
     Args:
         distances: (m,) of the pairs.
@@ -153,10 +155,11 @@ def matches_among(distances: NDArray[np.float32], genuine: NDArray[np.float64]) 
     """
     within = np.arange(1, len(genuine) + 1) / len(genuine)
     seen = np.searchsorted(np.sort(distances), genuine, side="right")
-    inside = np.isfinite(genuine) & (genuine <= distances.max(initial=0.0))
-    if not inside.any():
+    inside = np.flatnonzero(np.isfinite(genuine) & (genuine <= distances.max(initial=0.0)))
+    if len(inside) == 0:
         return float(len(distances))
-    return float((gammaincinv(seen[inside] + 1, 0.95) / within[inside]).min())
+    some = inside[np.linspace(0, len(inside) - 1, BOUNDS + 1).round().astype(int)[1:]]
+    return float((gammaincinv(seen[some] + 1, 1 - 0.05 / BOUNDS) / within[some]).min())
 
 
 def sampled_rows(embeddings: Embeddings, count: int, seed: int = 0) -> NDArray[np.int64]:

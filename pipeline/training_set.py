@@ -3,7 +3,8 @@
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,9 @@ from siamese.schema import Kind, Schema
 from siamese.text import as_text, normalise
 from siamese.training import Entities
 
-CORPUS_SAMPLE = 100_000  # records in no pair that are read for what words are rare; more change nothing that shows
+CORPUS_SAMPLE = (
+    100_000  # records in no pair, drawn at random, that say what words are rare; more change nothing that shows
+)
 MARKED_MATCHES = 10  # genuine pairs, at least, before a column is left out for what they show
 BETWEEN = "train and valid"  # the split of an imposite pair of a train and a valid record
 
@@ -32,7 +35,7 @@ class TrainingSet:
     """Records and pairs, checked and split.
 
     Attributes:
-        records: those that pairs name, and a sample of the others, in file order; of two tables, those of the left one first.
+        records: those that pairs name, and a random sample of the others, in file order; of two tables, those of the left one first.
         pairs: rows of ``records``.
         split: (n pairs,) "train", "valid", "test", BETWEEN, or "" for a pair of a test record with another part's (it is used nowhere).
         part: (n records,) part of each record, where the split was made here by entity; else None.
@@ -69,6 +72,22 @@ class TrainingSet:
         if self.sides is not None or len(pairs) < MARKED_MATCHES:
             return self.sides
         return _sides(self.records, pairs)
+
+    def without(self, some: NDArray[np.bool_], which: str) -> Self:
+        """The set less some of its n pairs, which is said: they ``which``, in words."""
+        if not some.any():
+            return self
+        log.warning("%d of %d pairs %s and are left out", int(some.sum()), len(some), which)
+        rest = {name: getattr(self, name)[~some] for name in ("split", "conflict", "is_chosen")}
+        return replace(self, pairs=self.pairs.take(~some), **rest)
+
+    def saying(self, schema: Schema) -> Self:
+        """The set less pairs of a record that holds nothing in any field: no search proposes such a record, and all of them are alike."""
+        rows = self.pairs.rows()
+        texts = schema.select(self.records.take(pa.array(rows)))
+        silent = np.logical_and.reduce([texts[name].is_null().to_numpy() for name in schema.names])
+        some = self.pairs.renumber(rows)
+        return self.without(silent[some.left] | silent[some.right], "name a record that has nothing to compare")
 
     def _places(self, split: str, clean: bool) -> NDArray[np.bool_]:
         return (self.split == split) & ~(self.conflict & clean)
@@ -116,21 +135,30 @@ def read_training_set(
         if cut:
             log.warning("%d of %d pairs tie a record of the test part to another and are left out", cut, len(pairs))
     is_chosen = labelled.frame["is_chosen"].to_numpy(dtype=bool)
-    return TrainingSet(table, pairs, split, part, conflict, is_chosen, sides)
+    found = TrainingSet(table, pairs, split, part, conflict, is_chosen, sides)
+    return found.without(pairs.left == pairs.right, "name one record twice")
 
 
 def _read(records: Records, named: Iterable[str]) -> pa.Table:
-    """The records of these ids that are there, and a sample of the others."""
-    names = pa.array(named, pa.large_string())
-    kept, ids, others = [], [], 0
+    """The records of these ids that are there, and a random sample of the others, in file order."""
+    names, random = pa.array(named, pa.large_string()), np.random.default_rng(0)
+    ids: list[pa.Array] = []
+    kept: list[pa.Table] = []
+    places: list[
+        NDArray[np.float64]
+    ] = []  # of each kept record in a random order, -1 for the named ones; the first are the sample
+    last = 1.0
     for batch in records.batches():
         id_column = batch[records.id_column]
         ids.extend(id_column.chunks)
-        wanted = pc.is_in(id_column, value_set=names).to_numpy()
-        spare = np.flatnonzero(~wanted)[: CORPUS_SAMPLE - others]
-        others += len(spare)
-        wanted[spare] = True
-        kept.append(batch.filter(pa.array(wanted)))
+        place = np.where(pc.is_in(id_column, value_set=names).to_numpy(), -1.0, random.random(batch.num_rows))
+        kept.append(batch.filter(pa.array(place <= last)))
+        places.append(place[place <= last])
+        others = np.concatenate(places)
+        if (others >= 0).sum() > CORPUS_SAMPLE:
+            last = float(np.sort(others[others >= 0])[CORPUS_SAMPLE - 1])
+            kept = [stacked(kept).filter(pa.array(others <= last))]
+            places = [others[others <= last]]
     check_ids(pa.chunked_array(ids, pa.large_string()).combine_chunks(), records)
     return stacked(kept)
 

@@ -16,7 +16,7 @@ from rapidfuzz.distance import JaroWinkler
 
 from siamese.features import take_ragged
 from siamese.profiles import Profiles, amount_fields, word_fields
-from siamese.schema import Kind, Schema
+from siamese.schema import DATES, Schema
 
 _jaro_winkler = JaroWinkler.normalized_similarity
 ODD_WORDS = 3  # words of a record that the other lacks, the rarest of them, which are compared letter by letter
@@ -94,7 +94,7 @@ class Comparison:
         amounts = np.empty((m, p.amounts.shape[1]))
         for column, field in enumerate(amount_fields(schema)):
             a, b = p.amounts[self.left, column], p.amounts[self.right, column]
-            scale = 1.0 if field.kind is Kind.DATE else np.maximum(np.maximum(np.abs(a), np.abs(b)), 1e-9)
+            scale = 1.0 if field.kind in DATES else np.maximum(np.maximum(np.abs(a), np.abs(b)), 1e-9)
             amounts[:, column] = np.abs(a - b) / scale
         missing = p.missing[self.left].astype(np.float32) + p.missing[self.right]
         return np.concatenate(

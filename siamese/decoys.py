@@ -56,7 +56,8 @@ class Decoys:
         within = np.flatnonzero((labels == 0) & (scores <= region) & np.isfinite(scores))
         edge = float(scores[within[-1]]) if len(within) else -math.inf
         some = within[:-1]
-        independent = independent_number(*(entity[some] for entity in evidence.entities))
+        one, other = evidence.entities
+        independent = independent_number(one[some], other[some])
         centres, counts = np.array(candidates.scores), np.array(candidates.counts, np.int64)
         every = int(np.searchsorted(centres, edge, side="right"))
         total = int(counts[: every + 1].sum())  # a bin whose mean lies beyond may have some that do not

@@ -84,14 +84,15 @@ class Evidence(BaseModel):
         """What each threshold gives, an imposite counting as so many."""
         return Curve.of(*self.arrays, imposite_weight)
 
-    @cached_property
+    @property
     def entities(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(n,) each: entity of the left and of the right record of each pair, as far as genuine pairs tell."""
-        records, places = np.unique(np.array([self.left, self.right], np.int64), return_inverse=True)
-        left, right = places.reshape(2, -1)
-        is_match = self.arrays[1] == 1
-        entity = components(left[is_match], right[is_match], len(records))
-        return entity[left], entity[right]
+        return entities_of_pairs(np.array(self.left, np.int64), np.array(self.right, np.int64), self.arrays[1])
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """(n,) group of each pair, by :func:`groups_of_pairs`."""
+        return groups_of_pairs(*self.entities)
 
     def independent(self, label: int) -> float:
         """How many independent pairs those of a label are worth."""
@@ -102,6 +103,27 @@ class Evidence(BaseModel):
     def worth(self) -> NDArray[np.float64]:
         """(n,) how many independent pairs the first 1, 2, ... n are worth."""
         return independent_pairs(*self.entities)
+
+
+def entities_of_pairs(
+    left: NDArray[np.int64], right: NDArray[np.int64], is_match: NDArray
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(n,) each: entity of the left and of the right record of n pairs, as far as the genuine ones among them tell."""
+    records, places = np.unique(np.stack([left, right]), return_inverse=True)
+    left, right = places.reshape(2, -1)
+    genuine = np.asarray(is_match) == 1
+    entity = components(left[genuine], right[genuine], len(records))
+    return entity[left], entity[right]
+
+
+def groups_of_pairs(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) group of each pair: of the entities of its two records the one that more pairs have.
+
+    To be drawn, or kept apart, together. A chain of pairs may tie all of them, and what is in two groups by its other entity stays tied;
+    but the pairs of an entity that has many are together, and these are what makes a few draws look like many.
+    """
+    touched = np.bincount(np.concatenate([left, right]), minlength=1)
+    return np.where(touched[left] >= touched[right], left, right)
 
 
 def independent_pairs(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from siamese.schema import Kind
+from siamese.schema import DATES, Kind
 from siamese.text import join_words, normalise
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -17,7 +17,7 @@ MAGNITUDE_BINS = (0.02, 0.2)
 
 def canonical(text: pa.Array, kind: Kind) -> pa.Array:
     """A column of text in the canonical spelling of its kind, normalised; null stays null."""
-    spell = {Kind.NUMBER: number, Kind.DATE: date, Kind.CODE: code}.get(kind)
+    spell = {Kind.NUMBER: number, Kind.DATE: date, Kind.US_DATE: us_date, Kind.CODE: code}.get(kind)
     if spell is None:
         return normalise(text)
     coded = text.dictionary_encode()  # regular expressions are slow: each distinct value is spelled once
@@ -79,7 +79,7 @@ def _letters(prefix: str, index: int) -> str:
 
 def readable(word: str, kind: Kind) -> str:
     """A word of :func:`canonical` as people write it; a magnitude bin as the amounts that it holds."""
-    if kind is Kind.DATE and re.fullmatch(r"\d{8}", word):
+    if kind in DATES and re.fullmatch(r"\d{8}", word):
         return f"{word[:4]}-{word[4:6]}-{word[6:]}"
     if kind is not Kind.NUMBER:
         return word
@@ -97,21 +97,37 @@ _DIGITS = str.maketrans("abcdefghijm", "0123456789-")
 _AMOUNT = re.compile(r"(minus)?(\d+)(?:d(\d+))?")
 
 
-def parse_date(text: pa.Array) -> pa.Array:
+def parse_date(text: pa.Array, kind: Kind = Kind.DATE) -> pa.Array:
     """(n,) float64: days since 1970-01-01; null where a value is no day in a known order."""
-    days = pc.strptime(date(text), format="%Y%m%d", unit="s", error_is_null=True)
+    days = pc.strptime(canonical(text, kind), format="%Y%m%d", unit="s", error_is_null=True)
     return days.cast(pa.date32()).cast(pa.int32()).cast(pa.float64())
 
 
 def date(text: pa.Array) -> pa.Array:
-    """Days as ``yyyymmdd``; values in no known order of day, month and year stay as they are."""
-    text = normalise(text)
+    """Days as ``yyyymmdd``; values in no known order of day, month and year stay as they are.
+
+    Of 3/4/2020 the day comes first; of 3/14/2020, which can be no other, the month.
+    """
+    return _date(pc.replace_substring_regex(normalise(text), _MONTH_DAY_YEAR, r"\3-\1-\2"))
+
+
+def us_date(text: pa.Array) -> pa.Array:
+    """The same where the month comes first, as far as it can."""
+    return _date(pc.replace_substring_regex(normalise(text), _ANY_MONTH_DAY_YEAR, r"\3-\1-\2"))
+
+
+_MONTH = r"^\s*(0?[1-9]|1[0-2])"
+_MONTH_DAY_YEAR = rf"{_MONTH}[/.-](1[3-9]|2\d|3[01])[/.-](\d{{4}})\b"
+_ANY_MONTH_DAY_YEAR = rf"{_MONTH}[/.-](\d{{1,2}})[/.-](\d{{4}})\b"
+
+
+def _date(text: pa.Array) -> pa.Array:
     text = pc.replace_substring_regex(text, r"^\s+|\s+$|[t ]\d\d:[\d:.]+.*$", "")
     for number_, month in enumerate(MONTHS, 1):
         named = pc.fill_null(pc.match_substring(text, month), False)
         if pc.any(named).as_py():
             text = pc.replace_with_mask(text, named, _number_month(text.filter(named), month, number_))
-    text = pc.replace_substring_regex(text, r"^(\d{1,2})[/.](\d{1,2})[/.](\d{2,4})$", r"\3-\2-\1")
+    text = pc.replace_substring_regex(text, r"^(\d{1,2})[/.](\d{1,2})[/.](\d{2}|\d{4})$", r"\3-\2-\1")
     text = pc.replace_substring_regex(text, r"^(\d{1,2})-(\d{1,2})-(\d{4})$", r"\3-\2-\1")
     text = pc.replace_substring_regex(text, r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})$", r"\1-\2-\3")
     text = pc.replace_substring_regex(text, r"-(\d)\b", r"-0\1")

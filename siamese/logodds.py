@@ -39,21 +39,21 @@ class LogOdds(BaseModel):
     def fit(cls, evidence: Evidence) -> Self:
         """Fit on all pairs whose score is finite.
 
-        The kind is chosen by cross-validated log-loss: the simplest within a standard error of the best (Breiman et al. 1984). Pairs that
-        share a record may fall into different folds: that flatters every kind alike.
+        The kind is chosen by cross-validated log-loss: the simplest within a standard error of the best (Breiman et al. 1984). The pairs
+        of an entity are in one fold, and count as one in that error: else steps that follow a few entities closely would look right.
 
         Args:
             evidence: pairs of both labels.
         """
         scores, labels = evidence.arrays
         known = np.isfinite(scores)
-        scores, labels = scores[known], labels[known]
+        scores, labels, groups = scores[known], labels[known], evidence.groups[known]
         rarer = min(labels.sum(), len(labels) - labels.sum())
         kinds: list[Kind] = ["given" if evidence.are_doubts else "logistic"]
         kinds += ["beta"] if rarer >= FOLDS else []
         kinds += ["isotonic"] if rarer >= ISOTONIC_MATCHES else []
-        losses = {name: _held_out_losses(name, scores, labels) for name in kinds} if len(kinds) > 1 else {}
-        chosen = _simplest(losses) if losses else kinds[0]
+        losses = {name: _held_out_losses(name, scores, labels, groups) for name in kinds} if len(kinds) > 1 else {}
+        chosen = _simplest(losses, groups) if losses else kinds[0]
         loss = {name: round(float(each.mean()), 6) for name, each in losses.items()}
         return cls.fit_kind(chosen, scores, labels).model_copy(update={"loss": loss})
 
@@ -95,30 +95,53 @@ def _log_odds(kind: str, parameters: ArrayLike, scores: NDArray[np.float64]) -> 
     return np.where(scores == np.inf, -np.inf, found)
 
 
-def held_out_odds(kind: Kind, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) log-odds of each pair by a curve fitted to the other folds; each fold has its part of either label."""
-    fold, odds, random = np.empty(len(labels), np.int64), np.empty(len(labels)), np.random.default_rng(0)
-    for label in (0, 1):
-        members = random.permutation(np.flatnonzero(labels == label))
-        fold[members] = np.arange(len(members)) % FOLDS
-    for held in range(FOLDS):
+def held_out_odds(
+    kind: Kind, scores: NDArray[np.float64], labels: NDArray[np.int64], groups: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(n,) log-odds of each pair by a curve fitted to the other folds (:func:`deal`)."""
+    fold, odds = deal(labels, groups, FOLDS, np.random.default_rng(0)), np.empty(len(labels))
+    for held in np.unique(fold):
         here = fold == held
         odds[here] = _log_odds(kind, _FITS[kind](scores[~here], labels[~here]), scores[here])
     return odds
 
 
-def _held_out_losses(kind: Kind, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def deal(
+    labels: NDArray[np.integer], groups: NDArray[np.int64], folds: int, random: np.random.Generator
+) -> NDArray[np.int64]:
+    """(n,) fold of each pair: those of a group are in one, and each fold has about its part of either label.
+
+    Groups are dealt by size, the largest first, in turn within those whose pairs are mostly of one label; of equal ones, at random.
+    """
+    _, group = np.unique(groups, return_inverse=True)
+    sizes = np.bincount(group)
+    mostly = 2 * np.bincount(group, labels) > sizes
+    order = np.lexsort((random.random(len(sizes)), -sizes, mostly))
+    fold = np.empty(len(sizes), np.int64)
+    for label in (False, True):
+        members = order[mostly[order] == label]
+        fold[members] = np.arange(len(members)) % folds
+    return fold[group]
+
+
+def _held_out_losses(
+    kind: Kind, scores: NDArray[np.float64], labels: NDArray[np.int64], groups: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """(n,) log-loss of each pair in nats, out of fold."""
-    odds = held_out_odds(kind, scores, labels)
+    odds = held_out_odds(kind, scores, labels, groups)
     return np.logaddexp(0, np.where(labels == 1, -odds, odds))
 
 
-def _simplest(losses: dict[Kind, NDArray[np.float64]]) -> Kind:
-    """The first kind whose loss is within one standard error of the least."""
-    best = min(losses.values(), key=np.mean)
-    return next(
-        name for name, each in losses.items() if np.mean(each - best) <= np.std(each - best) / np.sqrt(len(each))
-    )
+def _simplest(losses: dict[Kind, NDArray[np.float64]], groups: NDArray[np.int64]) -> Kind:
+    """The first kind whose loss is within one standard error of the least, by groups."""
+    best, (_, group) = min(losses.values(), key=np.mean), np.unique(groups, return_inverse=True)
+
+    def is_near(each: NDArray[np.float64]) -> bool:
+        more = each - best
+        spread = np.bincount(group, more - more.mean())
+        return bool(more.mean() <= np.sqrt((spread**2).sum()) / len(more))
+
+    return next(name for name, each in losses.items() if is_near(each))
 
 
 def _smoothed(labels: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 from scipy.special import logit
 
 from siamese.calibration import Calibration
+from siamese.evidence import independent_number
 from siamese.logodds import LogOdds
 
 LEAST_CANDIDATES = 100  # fewer say too little of their share of matches: then that of the evidence stays
@@ -92,7 +93,9 @@ def estimate_prior(
         calibration: fitted on the evidence.
         candidates: scores of the run's candidates, none left out up to the cut; the others are not looked at.
         cut: the greatest score that is looked at, on either side.
-        confidence: of ``at_most``, by bootstrap over the candidates and over the evidence, refitted each time.
+        confidence: of ``at_most``, by bootstrap over the candidates and over the evidence, refitted each time. Of either label about as
+            many pairs are drawn as those are worth independent ones, so that ties between them are allowed for (m out of n: Bickel,
+            Götze and van Zwet 1997).
     """
     values, labels = calibration.evidence.arrays
     inside = (values <= cut) & np.isfinite(values)
@@ -105,16 +108,19 @@ def estimate_prior(
     weight = _odds_ratio(evidence_share, share)
     kind = calibration.log_odds.kind if calibration.log_odds.kind != "given" else "logistic"  # what follows each draw
     random = np.random.default_rng(seed)
+    rows = [np.flatnonzero(inside & (labels == label)) for label in (0, 1)]
+    one, other = calibration.evidence.entities
+    worth = [independent_number(one[some], other[some]) for some in rows]
     drawn = []
     for _ in range(DRAWS):
-        again = random.choice(np.flatnonzero(inside), int(inside.sum()))
-        some = float(labels[again].mean())
-        if 0 < some < 1:
-            odds = LogOdds.fit_kind(kind, values[again], labels[again])
-            found = _match_share(odds(centres), random.multinomial(counts.sum(), counts / counts.sum()), some)
-            drawn.append(math.log(_odds_ratio(some, found)))
-    spread = float(np.quantile(drawn, confidence)) - float(np.median(drawn)) if drawn else 0.0
-    sure = USUAL**2 / (USUAL**2 + float(np.var(drawn))) if drawn else 1.0
+        numbers = [1 + int(random.poisson(max(number - 1, 0))) for number in worth]
+        again = np.concatenate([random.choice(some, number) for some, number in zip(rows, numbers, strict=True)])
+        some = numbers[1] / sum(numbers)
+        odds = LogOdds.fit_kind(kind, values[again], labels[again])
+        found = _match_share(odds(centres), random.multinomial(counts.sum(), counts / counts.sum()), some)
+        drawn.append(math.log(_odds_ratio(some, found)))
+    spread = float(np.quantile(drawn, confidence)) - float(np.median(drawn))
+    sure = USUAL**2 / (USUAL**2 + float(np.var(drawn)))
     at_most = max(1.0, weight * math.exp(spread))
     return Prior(share, evidence_share, max(1.0, weight**sure), at_most, int(counts.sum()))
 

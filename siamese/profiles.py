@@ -5,6 +5,7 @@ by how rare they are; amounts and days are kept as what they are.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from siamese.features import HASH_BITS, feature_of, hash_words, take_ragged
 from siamese.kinds import canonical, parse_date, parse_number
-from siamese.schema import Field, Kind, Schema
+from siamese.schema import DATES, Field, Kind, Schema
 from siamese.text import Words, normalise, split_words, wide_points
 
 FUZZY_CHARACTERS = 128  # of a value that are compared letter by letter: the cost grows with the square of the length
@@ -111,7 +112,7 @@ def word_fields(schema: Schema) -> list[Field]:
 
 def amount_fields(schema: Schema) -> list[Field]:
     """The fields whose values have a difference."""
-    return [field for field in schema.fields if field.kind in (Kind.NUMBER, Kind.DATE)]
+    return [field for field in schema.fields if field.kind in (Kind.NUMBER, *DATES)]
 
 
 def document_frequency(texts: pa.Table, schema: Schema) -> NDArray[np.float32]:
@@ -201,7 +202,7 @@ def strings(texts: pa.Array) -> NDArray[np.object_]:
 
 
 def _amounts(texts: pa.Table, field: Field) -> NDArray[np.float64]:
-    parse = parse_date if field.kind is Kind.DATE else parse_number
+    parse = partial(parse_date, kind=field.kind) if field.kind in DATES else parse_number
     # Regular expressions are slow: each distinct value is parsed once.
     coded = _column(texts, field.name).dictionary_encode()
     return parse(coded.dictionary).take(coded.indices).to_numpy(zero_copy_only=False).astype(np.float64)

@@ -140,7 +140,8 @@ def _starts(target: float, confidence: float, genuine: float) -> tuple[list[int]
     """Independent pairs that sequences start from, each twice as many as before, and the confidence of each, which share the risk.
 
     Fewer than the first show nothing, even without a mistake. One start suffers from a single wrong label among the surest pairs; more
-    starts than there are independent genuine pairs for gain nothing. How many pairs are worth so many, no label has a say in.
+    starts than there are independent genuine pairs for gain nothing. How many pairs are worth so many, labels say only
+    as far as they tie records to entities.
     """
 
     def first(count: int) -> int:

@@ -30,7 +30,7 @@ class Reliability:
         error: expected calibration error: mean over pairs of the bins' |share of matches - mean probability|.
         brier: mean squared error of the probabilities.
         error_interval, brier_interval: 95%: 1.96 bootstrap standard errors to either side (quantiles of draws would not do: the error of a
-            draw is greater than that of its sample, on average).
+            draw is greater than that of its sample, on average); pairs of a group are drawn together.
     """
 
     bins: tuple[Bin, ...]
@@ -40,8 +40,17 @@ class Reliability:
     brier_interval: tuple[float, float]
 
     @classmethod
-    def of(cls, probability: NDArray[np.float64], is_match: NDArray, seed: int = 0) -> "Reliability":
+    def of(
+        cls,
+        probability: NDArray[np.float64],
+        is_match: NDArray,
+        groups: NDArray[np.int64] | None = None,
+        seed: int = 0,
+    ) -> "Reliability":
         """Measure (n,) probabilities, n at least 1, against (n,) labels.
+
+        Args:
+            groups: (n,) of pairs that are not independent (:func:`siamese.evidence.groups_of_pairs`); every pair is one unless given.
 
         Example:
             >>> Reliability.of(np.array([0.1, 0.1, 0.9, 0.9]), np.array([0, 0, 1, 1])).error
@@ -52,10 +61,11 @@ class Reliability:
         place = np.clip(np.ceil(probability * BINS).astype(np.int64) - 1, 0, BINS - 1)
         square = (probability - label) ** 2
         random = np.random.default_rng(seed)
-        draws = []
+        _, group = np.unique(np.arange(n) if groups is None else groups, return_inverse=True)
+        count, draws = int(group.max()) + 1, []
         for _ in range(DRAWS):
-            times = np.bincount(random.integers(0, n, n), minlength=n)
-            draws.append((_error(place, probability, label, times), float(times @ square) / n))
+            times = np.bincount(random.integers(0, count, count), minlength=count)[group]
+            draws.append((_error(place, probability, label, times), float(times @ square) / times.sum()))
         spread = 1.96 * np.std(draws, axis=0)
         bins = []
         for bin_ in np.unique(place):

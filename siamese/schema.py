@@ -22,8 +22,12 @@ class Kind(StrEnum):
     NAME = "name"  # few words, of people, places, brands
     NUMBER = "number"  # an amount: near values are nearly alike
     DATE = "date"  # a day: read as its eight digits
+    US_DATE = "us_date"  # the same where 3/4/2020 is the fourth of March
     CODE = "code"  # an identifier: punctuation and spaces mean nothing (phones, model numbers)
     CATEGORY = "category"  # one of few values: alike or not
+
+
+DATES = (Kind.DATE, Kind.US_DATE)
 
 
 class Field(BaseModel):
@@ -246,6 +250,8 @@ _DATE = (
     r"|\d{1,2}[- ](?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[-, ]+\d{2,4}"
     r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+\d{1,2},?\s+\d{4})\s*$"
 )
+_US_DATE = r"^\s*\d{1,2}[-/.](?:1[3-9]|2\d|3[01])[-/.]\d{4}"  # what can only be a month, then a day
+_DAY_FIRST = r"^\s*(?:1[3-9]|2\d|3[01])[-/.]\d{1,2}[-/.]\d{4}"
 _MOSTLY = 0.85  # share of a column's values that must look like a kind: real columns have strays
 _CONSTANT = "the same value in every record"
 
@@ -268,7 +274,7 @@ def _kind_of(sample: pa.ChunkedArray) -> str:
 
     words = pc.mean(pc.add(pc.count_substring_regex(values, r"\S\s+\S"), 1)).as_py()
     if share(_DATE) >= _MOSTLY:
-        return Kind.DATE
+        return Kind.US_DATE if share(_US_DATE) > share(_DAY_FIRST) else Kind.DATE
     leading_zero = share(r"^0\d") > 0.02  # amounts are not written so: a postcode, a phone
     if share(_NUMBER) >= _MOSTLY:
         long_digits = share(r"^\s*\d{6,}\s*$") > 0.5

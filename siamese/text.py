@@ -64,9 +64,7 @@ def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     if pa.types.is_null(column.type):
         return pa.nulls(len(column), pa.large_string())
     if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-        whole = pc.all(pc.equal(column, pc.round(column))).as_py() and pc.less(pc.max(pc.abs(column)), 1e15).as_py()
-        column = column.cast(pa.int64()) if whole else column  # a column of ints that holes made float: 7.0 is "7"
+        return _amounts(column)
     try:
         text = _parts(column) if pa.types.is_nested(column.type) else column.cast(pa.large_string())
     except pa.ArrowNotImplementedError:  # what Arrow cannot spell, such as a union or an interval of months
@@ -76,6 +74,16 @@ def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
         raise DataError("a value holds hundreds of lists, each in another: flatten it") from error
     blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0)
     return pc.if_else(blank, pa.scalar(None, pa.large_string()), text)
+
+
+def _amounts(column: pa.Array) -> pa.Array:
+    """Floats as large_string: 7.0 is "7", whatever else is in the column, for holes make a column of ints float."""
+    column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    whole = pc.and_(pc.equal(column, pc.round(column)), pc.less(pc.abs(column), 1e15))
+    whole = pc.fill_null(whole, False)
+    texts = pc.if_else(whole, pa.scalar(None, column.type), column).cast(pa.large_string())
+    ints = pc.if_else(whole, column, pa.scalar(None, column.type)).cast(pa.int64()).cast(pa.large_string())
+    return pc.coalesce(ints, texts)
 
 
 def _parts(column: pa.Array) -> pa.Array:

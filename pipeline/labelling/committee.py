@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from siamese.linear import Linear
-from siamese.logodds import LogOdds
+from siamese.logodds import LogOdds, deal
 
 RESAMPLED = 4  # committees of resampled answers
 FOLDS = 5
@@ -75,7 +75,7 @@ def form_opinion(
     votes += [expit(odds) for pair in judged for odds in pair]
     probability = expit(np.mean([odds for pair in judged for odds in pair], axis=0))
     held_out = probability.copy()
-    fold = _deal(labels, random)
+    fold = deal(labels, np.arange(len(labels)), FOLDS, random)
     for held in range(FOLDS):
         here, others = np.flatnonzero(fold == held), np.flatnonzero(fold != held)
         shown = _votes(features[answered[here]], features[answered[others]], labels[others], signs, seed)
@@ -119,12 +119,3 @@ def _votes(
 def _resample(labels: NDArray[np.int8], random: np.random.Generator) -> NDArray[np.int64]:
     """As many places, drawn with replacement within either label."""
     return np.concatenate([random.choice(np.flatnonzero(labels == label), (labels == label).sum()) for label in (0, 1)])
-
-
-def _deal(labels: NDArray[np.int8], random: np.random.Generator) -> NDArray[np.int64]:
-    """A fold for each, with its part of either label."""
-    fold = np.empty(len(labels), np.int64)
-    for label in (0, 1):
-        members = random.permutation(np.flatnonzero(labels == label))
-        fold[members] = np.arange(len(members)) % FOLDS
-    return fold

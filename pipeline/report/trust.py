@@ -32,8 +32,8 @@ def _reliability(evidence: Evidence) -> dict[str, Any] | None:
     """That of a model is asked for once a run."""
     scores, labels = evidence.arrays
     known = np.isfinite(scores)
-    scores, labels = scores[known], labels[known]
+    scores, labels, groups = scores[known], labels[known], evidence.groups[known]
     if min(labels.sum(), len(labels) - labels.sum()) < FOLDS:
         return None
-    odds = held_out_odds(LogOdds.fit(evidence).kind, scores, labels)
-    return Reliability.of(expit(odds), labels).describe()
+    odds = held_out_odds(LogOdds.fit(evidence).kind, scores, labels, groups)
+    return Reliability.of(expit(odds), labels, groups).describe()

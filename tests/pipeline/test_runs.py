@@ -216,16 +216,20 @@ def test_one_to_one_takes_the_best_sum():
 
 def test_evaluation_against_the_truth(tmp_path):
     ids = pd.Index(["a", "b", "c", "d", "e"])
-    pd.DataFrame({"left_id": ["a", "a", "d"], "right_id": ["b", "c", "e"], "is_match": [True, False, True]}).to_parquet(
-        tmp_path / "pairs.parquet"
-    )
-    pd.DataFrame({"left_id": ["b", "c", "b"], "right_id": ["a", "a", "c"]}).to_csv(tmp_path / "truth.csv", index=False)
+    pairs = {"left_id": ["a", "a", "d"], "right_id": ["b", "c", "e"], "is_match": [True, False, True]}
+    pd.DataFrame(pairs | {"score": [None, 0.7, 0.1]}).to_parquet(tmp_path / "pairs.parquet")
+    truth = {
+        "left_id": ["b", "c", "b", "d"],
+        "right_id": ["a", "a", "c", "d"],
+    }  # a record is itself: no run has to find that
+    pd.DataFrame(truth).to_csv(tmp_path / "truth.csv", index=False)
     scores, missed, is_true = evaluate_run(tmp_path, str(tmp_path / "truth.csv"), ids, None, np.array([0, 0, 1, 2, 2]))
     assert is_true.tolist() == [True, True, False]
     assert missed.pairs.left.tolist() == [0, 1] and missed.written.tolist() == [True, False]
     assert missed.true == 3 and missed.independent == 1  # all three share records
     assert scores["pairs"] | {} == {
         "precision": 0.5, "recall": 1 / 3, "f1": 0.4, "true_pairs": 3, "flagged": 2, "candidates": 3, "candidate_recall": 2 / 3,
+        "scored_precision": 0.0,  # equal contents have no score: nothing was promised of them
     }  # fmt: skip
     pd.DataFrame({"left_id": ["b"], "right_id": ["zz"]}).to_csv(tmp_path / "truth.csv", index=False)
     with pytest.raises(DataError, match="zz"):

@@ -1,5 +1,7 @@
 """Log-odds curves: against scikit-learn, a made truth, and what every one of them must keep."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from siamese.evidence import Evidence
-from siamese.logodds import LogOdds
+from siamese.logodds import LogOdds, deal
 
 KINDS = ("given", "logistic", "beta", "isotonic")
 PAIRS = st.lists(st.tuples(st.integers(-300, 300), st.integers(0, 1)), min_size=4, max_size=60).filter(
@@ -94,3 +96,29 @@ def test_reaching_finds_the_last_score_that_has_the_odds(kind) -> None:
         assert fitted([score])[0] >= wanted > fitted([score + 1e-6])[0]
     if kind == "isotonic":
         assert fitted.reaching(50.0) == -np.inf
+
+
+def test_a_few_entities_with_many_pairs_each_do_not_speak_for_a_bent_curve() -> None:
+    """The law is logistic; sixty draws of ten pairs each would make steps look right if a fold knew the entities of another."""
+    kinds = Counter()
+    for draw in range(20):
+        random = np.random.default_rng(draw)
+        score = random.normal(0, 2, 60)
+        label = (random.random(60) < 1 / (1 + np.exp(score))).astype(int)
+        entity = np.repeat(np.arange(60), 10)
+        left, right = entity, 1000 + np.arange(600)
+        spread = score[entity] + random.normal(0, 0.001, 600)
+        kinds[LogOdds.fit(Evidence.of(spread, label[entity], left, right)).kind] += 1
+    assert kinds["logistic"] >= 15 and kinds["isotonic"] == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 1)), min_size=1, max_size=80), st.integers(2, 5))
+def test_folds_keep_groups_together_and_share_either_label(pairs: list[tuple[int, int]], folds: int) -> None:
+    groups, labels = np.array(pairs).T
+    fold = deal(labels, groups, folds, np.random.default_rng(0))
+    assert all(len(np.unique(fold[groups == group])) == 1 for group in groups)
+    mostly = np.array([2 * labels[groups == group].sum() > (groups == group).sum() for group in np.unique(groups)])
+    of_group = np.array([fold[groups == group][0] for group in np.unique(groups)])
+    for label in (False, True):
+        dealt = np.bincount(of_group[mostly == label], minlength=folds)
+        assert dealt.max() - dealt.min() <= 1

@@ -88,7 +88,7 @@ def test_a_changed_share_of_matches_does_not_break_the_promise(monkeypatch) -> N
     monkeypatch.setattr("siamese.prior.DRAWS", 10)
     monkeypatch.setattr("siamese.prior.BINS", 128)
     monkeypatch.setattr(
-        "siamese.logodds._held_out_losses", lambda name, *_: np.full(9, float(name != "logistic"))
+        "siamese.logodds._held_out_losses", lambda name, scores, *_: np.full(len(scores), float(name != "logistic"))
     )  # the law's kind
     random, missed, blind, promised = np.random.default_rng(2), 0, 0, 0
     level = 1 - (1 - CONFIDENCE) / 2
@@ -181,6 +181,27 @@ def test_a_share_guessed_from_thin_evidence_is_drawn_to_what_is_usual() -> None:
         assert prior.at_most >= max(1, odds) >= prior.imposite_weight
     assert np.mean(drawn) < np.mean(plain)
     assert np.max(drawn) < np.max(plain) / 2
+
+
+@pytest.mark.parametrize("tied", [1, 10])
+def test_the_bound_of_the_share_holds_where_pairs_count_together(monkeypatch, tied: int) -> None:
+    """Ten pairs of each record are scored alike: two hundred of either label that are twenty."""
+    monkeypatch.setattr("siamese.prior.DRAWS", 40)
+    monkeypatch.setattr("siamese.prior.BINS", 128)
+    monkeypatch.setattr(
+        "siamese.logodds._held_out_losses", lambda name, scores, *_: np.full(len(scores), float(name != "logistic"))
+    )
+    missed = 0
+    for number in range(100):
+        random = np.random.default_rng(number)
+        labels = np.repeat([1, 0], 200)
+        record = np.arange(400) // tied
+        scores = random.normal(np.where(labels[::tied] == 1, -1.2, 1.2))[record] + random.normal(0, 0.01, 400)
+        calibration = Calibration.fit(scores, labels, record, 1000 + np.arange(400))
+        corpus = np.concatenate([random.normal(-1.2, 1, 1000), random.normal(1.2, 1, 5000)])
+        prior = estimate_prior(calibration, Histogram.of(corpus), np.inf, 0.95, seed=number)
+        missed += prior.at_most < 5
+    assert at_most(missed, 0.05, 100)
 
 
 def test_few_candidates_leave_the_share_as_it_was() -> None:

@@ -38,3 +38,19 @@ def test_the_brier_interval_covers() -> None:
         low, high = Reliability.of(probability, random.random(400) < probability, seed=draw).brier_interval
         inside += low <= 1 / 6 <= high  # the mean of p (1 - p)
     assert inside >= 52  # 57 are expected; fewer than 52 would come once in two hundred times
+
+
+def test_the_interval_of_pairs_that_count_together_covers_at_its_rate() -> None:
+    """Ten pairs of each record are wrong or right together: four hundred that are forty."""
+    covered, blind, truth = 0, 0, 0.5 * 0.5 / 2  # the mean of p (1 - p) under Beta(1/2, 1/2)
+    for draw in range(200):
+        random = np.random.default_rng(draw)
+        probability = random.beta(0.5, 0.5, 40)
+        label = random.random(40) < probability
+        group = np.repeat(np.arange(40), 10)
+        low, high = Reliability.of(probability[group], label[group], group, seed=draw).brier_interval
+        covered += low <= truth <= high
+        low, high = Reliability.of(probability[group], label[group], seed=draw).brier_interval
+        blind += low <= truth <= high
+    assert covered > 0.88 * 200  # a bootstrap of forty is a little short of 95%
+    assert blind < 0.6 * 200

@@ -32,7 +32,7 @@ COLUMNS: dict[str, tuple[Kind, list[Any]]] = {
     "price_with_strays": (Kind.NUMBER, ["call us" if i % 10 == 0 else f"{i}.99" for i in range(N)]),
     "released": (Kind.DATE, [dt.date(2000, 1, 1) + dt.timedelta(days=i) for i in range(N)]),
     "stamped": (Kind.DATE, [dt.datetime(2000, 1, 1, 10) + dt.timedelta(days=i) for i in range(N)]),
-    "us_day": (Kind.DATE, [f"{i % 12 + 1}/{i % 28 + 1}/2001" for i in range(N)]),
+    "us_day": (Kind.US_DATE, [f"{i % 12 + 1}/{i % 28 + 1}/2001" for i in range(N)]),
     "spoken_day": (Kind.DATE, [f"{i % 28 + 1} March {1950 + i % 50}" for i in range(N)]),
     "phone": (Kind.CODE, [f"(212) 555-{i:04d}" for i in range(N)]),
     "postcode": (Kind.CODE, [f"0{i:04d}" for i in range(N)]),
