@@ -21,7 +21,7 @@ DRIFT = "drift.json"
 SAID = 3  # measures in a sentence; drift.json has all
 FEW = 3  # runs, from which on they alone say what is expected, and how far it spreads
 DISTRIBUTIONS = ("lengths", "distances")  # measured by how far they are from what was; the others are shares
-ONE_SIDED = ("unseen", "empty", *DISTRIBUTIONS)  # of which less is no drift
+ONE_SIDED = ("lost", "unseen", "empty", *DISTRIBUTIONS)  # of which less is no drift
 
 
 class Verdict(IntEnum):
@@ -95,7 +95,7 @@ class Measure:
             )
         if self.name in DISTRIBUTIONS:
             return f"{named} {self.value:.2f} off{of}, {self.against} up to {self.high:.2f}"
-        said = {"flagged": "flagged share"}.get(self.name, named)
+        said = {"flagged": "flagged share", "lost": "lost records"}.get(self.name, named)
         span = _percent(self.high)
         if _percent(self.low) != span:
             span = f"{_percent(self.low).rstrip('%')}-{span}"
@@ -116,20 +116,22 @@ def judge(
     part, name, field = key.split("/", 2)
     is_share = name not in DISTRIBUTIONS
     past = [(each.value, each.records) for each in history if each.records]
+    # A night of a handful says nothing of what is usual: all or none of one record is no range.
+    past = [each for each in past if each[1] >= limits.few] or (past if figure.before is None else [])
     known = list(past)
     if len(past) < FEW and figure.before is not None:
         known.append((figure.before, figure.records_before))
-    values = [_angle(value) if is_share else value for value, _ in known]
-    low, high = min(values), max(values)
-    spread = pstdev(values) if len(past) >= FEW else 0.0
-    fewest = min(records for _, records in known)
+    values = sorted((_angle(value) if is_share else value, records) for value, records in known)
+    (low, low_records), (high, high_records) = values[0], values[-1]
+    spread = pstdev([value for value, _ in values]) if len(past) >= FEW else 0.0
     if part == "new" and name == "flagged" and len(past) < FEW:
         low = 0.0  # that new records have fewer duplicates than a corpus which gathered them is no drift
     if not is_share:
-        low, fewest = 0.0, max(figure.records_before, 1)
-    chance = _chance(figure.records, fewest, limits.significance, is_share)
+        low, high_records = 0.0, max(figure.records_before, 1)
     here = _angle(figure.value) if is_share else figure.value
-    outside = max(here - high, low - here if name not in ONE_SIDED else 0.0)
+    above, below = here - high, low - here if name not in ONE_SIDED else 0.0
+    outside, records_there = max((above, high_records), (below, low_records))
+    chance = _chance(figure.records, records_there, limits.significance, is_share)
     # A distance between samples is what chance makes it, in the runs before too.
     effect = outside - spread - figure.slack if (outside if is_share else here) > chance else 0.0
     effect = max(0.0, effect)

@@ -131,6 +131,9 @@ def _figures(observed: Observed, before: Before) -> Figures:
         other = before.seen.parts[corpus]
         grouped = other.grouped / max(other.records, 1)
         portraits = _of_fields(observed.words[name], part.portrait, other.portrait, grouped)
+        if name == corpus:
+            gone = max(other.records - part.records, 0)
+            portraits["lost/"] = _share(gone, max(other.records, 1), 0, max(other.records, 1))
         if part.records:
             portraits["empty/"] = _share(part.empty, part.records, other.empty, other.records)
         if part.records and before.same_decision:

@@ -30,14 +30,15 @@ class DriftLimits(BaseModel):
     training = "off"                    # nothing is held against the records of training
     flagged = { warn = 0.1, stop = 0.3 }
 
-    Shares (flagged, empty, missing, unseen, characters) are compared by Cohen's h, the difference of their arcsines 2 asin sqrt(p), whose
-    error does not depend on the share: 0.2 is small, 0.5 medium, 0.8 large (Cohen 1988, Statistical power analysis, chapter 6). 0.4 lies
-    between 0 and 4%, 2.5 and 13%, 30 and 50%. Distributions (lengths, distances) are compared by the greatest difference of their cumulated
-    shares (Kolmogorov 1933, Smirnov 1948).
+    Shares (flagged, lost, empty, missing, unseen, characters) are compared by Cohen's h, the difference of their arcsines 2 asin sqrt(p),
+    whose error does not depend on the share: 0.2 is small, 0.5 medium, 0.8 large (Cohen 1988, Statistical power analysis, chapter 6). 0.4
+    lies between 0 and 4%, 2.5 and 13%, 30 and 50%. Distributions (lengths, distances) are compared by the greatest difference of their
+    cumulated shares (Kolmogorov 1933, Smirnov 1948).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     flagged: Limit = _limit(0.15, 0.3)  # share of records that share their cluster with another
+    lost: Limit = _limit(0.65, 1.15)  # by what share there are fewer records than before: 10%, 30%
     empty: Limit = _limit(0.2, 0.5)  # share of records with nothing to compare
     missing: Limit = _limit(0.2, 0.6)  # share of records without a value of a field
     unseen: Limit = _limit(0.2, 0.5)  # share of words of a field that were not seen

@@ -271,6 +271,30 @@ def test_a_handful_of_records_only_warns() -> None:
         assert judge("new/missing/a", figure, (), "last run", LIMITS).verdict is verdict
 
 
+@pytest.mark.parametrize("records", [1, 2, 29, 40])
+def test_a_night_of_few_records_does_not_make_everything_usual(records: int) -> None:
+    """Nor one of forty among nights of hundreds, unless it is the one that the figure lies next to."""
+    figure = Figure(value=1.0, records=100, before=0.02, records_before=10_000)
+    for value in (0.0, 1.0) if records < LIMITS.few else (0.0,):
+        history = [Figure(value=share, records=300) for share in (0.01, 0.02, 0.015)]
+        history.append(Figure(value=value, records=records))
+        assert judge("new/missing/a", figure, history, "last runs", LIMITS).verdict is Verdict.STOP
+        assert judge("new/missing/a", figure, history[-1:], "last runs", LIMITS).verdict is Verdict.STOP
+
+
+def test_a_corpus_that_has_lost_a_third_of_its_records_stops(schema: Schema, pool: pd.DataFrame) -> None:
+    stream = Stream(schema, pool, 5)
+    for _ in range(3):
+        stream.night(100)
+    part, words = stream.all
+    for left, verdict in ((0.95, "quiet"), (0.85, "warn"), (0.6, "stop")):
+        fewer = part.model_copy(update={"records": int(left * part.records)})
+        drift = measure_drift(Observed({"all": fewer}, {"all": words}, 1.0), stream.before, {}, LIMITS)
+        [lost] = [each for each in drift["measures"] if each["name"] == "lost"]
+        assert lost["verdict"] == verdict
+        assert verdict == "quiet" or lost["sentence"].startswith(f"lost records {round(100 * (1 - left))}%")
+
+
 def test_limits_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="expected stop to be the greater"):
         Limit(warn=0.5, stop=0.2)
