@@ -3,11 +3,10 @@
 import shutil
 from typing import Any
 
-from prefect import flow
-
 from flows import stage_tasks
+from flows.job_flow import job_flow
 from flows.jobs import inputs_of
-from flows.runners import RESULTS, local_runner
+from flows.runners import local_runner
 from pipeline import stages
 from pipeline.embedding import CONTENTS
 from pipeline.index import IndexKind
@@ -15,7 +14,7 @@ from pipeline.records import Records
 from siamese.folders import MANIFEST, check_writable, local_folder, new_folder, write_manifest
 
 
-@flow(task_runner=local_runner(), **RESULTS)
+@job_flow(task_runner=local_runner())
 def index(model: str, records: str, out: str, *, kind: str = "auto", id_column: str = "record_id") -> dict[str, Any]:
     """Embed a corpus and index it.
 

@@ -25,7 +25,7 @@ from pipeline.survivorship import check_rules
 from siamese.errors import ArtifactError, SettingsError
 from siamese.folders import MANIFEST, Place, check_manifest, check_writable, local_folder, place_of, read_json, writing
 from siamese.publishing import staging_for, sweep
-from siamese.remote import is_url
+from siamese.remote import is_url, lasting
 from siamese.schema import Also, check_also
 from siamese.secrets import redacted
 
@@ -210,7 +210,7 @@ class Job:
             "search": _figures(done["propose"]),
             "evaluation": evaluation
             and {**_figures(evaluation), "promises": kept_promises(done["match"]["promises"], evaluation)},
-            "model": redacted(self.model or NO_MODEL),
+            "model": NO_MODEL if self.model is None else redacted(lasting(self.model)),
             "records_path": redacted(" and ".join(self.records)),
             "one_to_one": self.threshold.one_to_one,
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -264,7 +264,7 @@ def origin_of(run: Path | None) -> dict[str, str] | None:
 def inputs_of(records: Records) -> dict[str, Any]:
     files = {redacted(file): digest for file, digest in records.digests().items()}
     also = {"also": {name: list(others) for name, others in records.also.items()}} if records.also else {}
-    return {"path": redacted(records.path), "files": files, **also}
+    return {"path": redacted(lasting(records.path)), "files": files, **also}
 
 
 def _figures(facts: dict[str, Any]) -> dict[str, Any]:

@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prefect import flow
-
+from flows.job_flow import job_flow
 from flows.jobs import Job
-from flows.runners import RESULTS, local_runner
+from flows.runners import local_runner
 from pipeline.decision import Threshold
 from pipeline.limits import DriftLimits
 
 
-@flow(task_runner=local_runner(), **RESULTS)
+@job_flow(task_runner=local_runner())
 def link(
     model: str | None,
     left: str,

@@ -8,8 +8,6 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from siamese.errors import SettingsError, reason
 
 REACH_SECONDS = 10.0
-# Of every flow: Prefect keeps no result, whatever its profile says, and none is ever a pickle. What is to last is in files.
-RESULTS: dict[str, Any] = {"persist_result": False, "result_serializer": "json"}
 
 
 def local_runner(workers: int | None = None) -> TaskRunner[Any]:

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from prefect import Flow, flow, get_run_logger
 
+from flows.job_flow import RESULTS
 from flows.retrying import retry
-from flows.runners import RESULTS
 
 FlowName = Literal["train", "index", "dedupe", "link", "update"]
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID
 
-from prefect import flow, task
+from prefect import task
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 
-from flows.runners import RESULTS
+from flows.job_flow import job_flow
 from pipeline.fitting import fit_encoder
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
@@ -18,7 +18,7 @@ from siamese.settings import TrainingConfig
 from siamese.training import Epoch
 
 
-@flow(**RESULTS)
+@job_flow()
 def train(
     records: str,
     pairs: str,

@@ -3,10 +3,9 @@
 from dataclasses import fields
 from typing import Any
 
-from prefect import flow
-
+from flows.job_flow import job_flow
 from flows.jobs import Job
-from flows.runners import RESULTS, local_runner
+from flows.runners import local_runner
 from pipeline import stages
 from pipeline.decision import Threshold
 from pipeline.limits import DriftLimits
@@ -16,7 +15,7 @@ from siamese.errors import ArtifactError
 from siamese.folders import read_json
 
 
-@flow(task_runner=local_runner(), **RESULTS)
+@job_flow(task_runner=local_runner())
 def update(
     run: str,
     records: str,

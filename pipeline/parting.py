@@ -81,11 +81,14 @@ class Parting:
                 "matches_parted": self.matches,
                 "strongest_parted": self.strongest,
                 "highest_mean_between": self.mean,
-                "reason": [
-                    f"loosely bound: over all pairs between any two of its {clusters:,} clusters the mean probability is at most "
-                    f"{mean:.3f}, below {least_mean:.3f}"
-                    for clusters, mean in zip(self.clusters.tolist(), self.mean.tolist(), strict=True)
-                ],
+                "reason": pa.array(
+                    [
+                        f"loosely bound: over all pairs between any two of its {clusters:,} clusters the mean probability is at most "
+                        f"{mean:.3f}, below {least_mean:.3f}"
+                        for clusters, mean in zip(self.clusters.tolist(), self.mean.tolist(), strict=True)
+                    ],
+                    pa.string(),
+                ),
             }
         )
         return table.sort_by("component_id")

@@ -1,6 +1,7 @@
 """Patching: a corpus as it is now, from the corpus as it was and what was added, edited and deleted since."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -64,6 +65,8 @@ class _Patch:
     def __init__(self, records: Records, changed: pa.Table, gone: pa.Array) -> None:
         self.records, self.changed, self.gone = records, changed, gone
         first = next(records.batches(), None)
+        if first is not None:
+            changed = self.changed = _typed(changed, first.schema)
         schemas = [table.schema for table in (first, changed) if table is not None]
         try:
             self.schema = pa.unify_schemas(schemas, promote_options="permissive")
@@ -108,6 +111,16 @@ class _Patch:
         except pa.ArrowException as error:
             raise DataError(f"a column of '{self.records.path}' changes its type ({reason(error)})") from error
         return pa.table(columns, schema=self.schema)
+
+
+def _typed(changed: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Text of columns that are something else in the corpus as that, where it is: CSV has no types."""
+    for number, field in enumerate(changed.schema):
+        if field.name in schema.names and field.type == pa.large_string():
+            with suppress(pa.ArrowException):
+                typed = changed[number].cast(schema.field(field.name).type)
+                changed = changed.set_column(number, field.name, typed)
+    return changed
 
 
 def _table(records: Records | None, id_column: str, columns: list[str] | None = None) -> pa.Table:

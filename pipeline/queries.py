@@ -40,6 +40,8 @@ def as_texts(records: pa.Table, schema: Schema) -> pa.Table:
     Raises:
         SchemaError: they have none of its fields.
     """
+    if records.num_columns == 0:  # an empty list: no record lacks anything
+        records = pa.table({name: pa.nulls(0, pa.large_string()) for name in schema.names})
     records = renamed(records, schema.also)
     missing = [name for name in schema.names if name not in records.column_names]
     if len(missing) == len(schema.names):
@@ -55,6 +57,8 @@ def with_ids(records: pa.Table, id_column: str) -> pa.Table:
     Raises:
         DataError: the id column is missing, an id is empty, or one occurs twice.
     """
+    if records.num_columns == 0:
+        return pa.table({"record_id": pa.array([], pa.large_string())})
     have = listed(records.column_names)
     if id_column not in records.column_names:
         raise DataError(

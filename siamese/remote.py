@@ -20,6 +20,14 @@ from siamese.publishing import beside
 
 PARTIAL = "manifest.partial"  # while a folder is written: all names of ours that may be there, whenever it is cut off
 CACHE_VARIABLE = "SIAMESE_CACHE"
+HAVE_FOLDERS = {
+    "file",
+    "local",
+    "sftp",
+    "ssh",
+    "smb",
+    "hdfs",
+}  # that must be made; object stores have none, but buckets
 
 
 def is_url(place: str | os.PathLike[str]) -> bool:
@@ -188,11 +196,20 @@ class RemoteFolder:
             self._upload(Path(place), [PARTIAL])
 
     def _upload(self, folder: Path, names: list[str]) -> None:
+        protocol = self._filesystem.protocol
+        if HAVE_FOLDERS.intersection([protocol] if isinstance(protocol, str) else protocol):
+            for parent in sorted({self._at(name).rpartition("/")[0] for name in names}):
+                self._filesystem.makedirs(parent, exist_ok=True)
         self._filesystem.put([str(folder / name) for name in names], [self._at(name) for name in names])
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in sorted(self._names().intersection(names)):
             self._filesystem.rm_file(self._at(name))
+
+
+def lasting(place: str) -> str:
+    """A place by an address that holds in any folder: a URL as it is, a path absolute."""
+    return place if is_url(place) else str(Path(place).absolute())
 
 
 def cache_folder() -> Path:

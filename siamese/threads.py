@@ -1,10 +1,15 @@
 """Threads: pieces of work done side by side, on a core each."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
+
+if hasattr(os, "register_at_fork"):
+    # OpenMP's threads stay behind in the parent, and a child that asked for them would wait for ever.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 T = TypeVar("T")
 R = TypeVar("R")

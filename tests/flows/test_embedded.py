@@ -313,3 +313,19 @@ def test_a_server_in_the_active_profile_counts(tmp_path: Path) -> None:
     url = "http://prefect.invalid/api"
     (tmp_path / "profiles.toml").write_text(f'active = "real"\n[profiles.real]\nPREFECT_API_URL = "{url}"\n')
     assert finish(start(tmp_path, REMOTE, url)) == Finished(0, "", "")
+
+
+def test_a_flow_called_from_python_needs_no_server_and_prints_nothing(migrated: Path, tmp_path: Path) -> None:
+    """Prefect would start one beside the process, and say so."""
+    (tmp_path / "records.csv").write_text("record_id,name\n1,anna\n2,bert\n")
+    script = f"""
+from flows.dedupe import dedupe
+from siamese.errors import DataError
+folder = {str(tmp_path)!r}
+assert dedupe(None, folder + "/records.csv", folder + "/run")["records"] == 2
+try:
+    dedupe(None, folder + "/nothing.csv", folder + "/other")
+except DataError:
+    print("refused")
+"""
+    assert finish(start(migrated, script)) == Finished(0, "refused\n", "")

@@ -1,5 +1,6 @@
 """Fitting a model: which labelled pairs it has to have, and which of them teach."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from pipeline.fitting import fit_encoder
 from pipeline.pairs import LabelledPairs
 from pipeline.records import Records
 from pipeline.synthetic import make_corpus
-from pipeline.training_set import BETWEEN, read_training_set
+from pipeline.training_set import BETWEEN, _read, read_training_set
 from siamese.errors import DataError
 from siamese.settings import TrainingConfig
 
@@ -67,6 +68,34 @@ def test_pairs_between_parts_teach_the_tower_whose_folds_hold_all_of_them_out(
     assert not of_test[read_set.of(BETWEEN).rows()].any() and read_set.of(BETWEEN).n_matches == 0
     taught = counts["train"] + (counts["valid"] + counts[BETWEEN] if tower == "ngram" else 0)
     assert fit(tmp_path, dense, tower).metrics["learned"]["pairs"] == taught
+
+
+def test_pairs_of_records_that_say_nothing_and_of_one_record_teach_nothing(
+    labels: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = fit(tmp_path, labels)
+    empty = pd.DataFrame({"record_id": [f"empty{number}" for number in range(6)]})
+    pd.concat([pd.read_parquet(tmp_path / "records.parquet"), empty]).to_parquet(tmp_path / "records.parquet")
+    pairs = [(f"empty{one}", f"empty{other}", 0) for one in range(6) for other in range(one)]
+    pairs += [(labels["left_id"].iloc[0], labels["left_id"].iloc[0], 1)]
+    more = pd.DataFrame(pairs, columns=["left_id", "right_id", "label"]).assign(split="train")
+    with caplog.at_level(logging.WARNING):
+        model = fit(tmp_path, pd.concat([labels, more]))
+    assert "15 of" in caplog.text and "name a record that has nothing to compare and are left out" in caplog.text
+    assert "1 of" in caplog.text and "name one record twice and are left out" in caplog.text
+    assert len(model.calibration.evidence) == len(plain.calibration.evidence)
+
+
+def test_a_sample_of_the_others_is_drawn_from_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("pipeline.training_set.CORPUS_SAMPLE", 100)
+    monkeypatch.setattr("pipeline.records.BATCH_RECORDS", 128)
+    frame = pd.DataFrame({"record_id": [f"r{number}" for number in range(2000)], "name": "x"})
+    frame.to_parquet(tmp_path / "all.parquet")
+    named = ["r5", "r1500", "r1999"]
+    found = _read(Records.open(str(tmp_path / "all.parquet")), named)["record_id"].to_pylist()
+    rows = [int(each[1:]) for each in found]
+    assert rows == sorted(rows) and set(named) <= set(found) and len(found) in (102, 103)
+    assert 25 < sum(row >= 1000 for row in rows) < 75
 
 
 def test_a_class_that_is_missing_is_named(labels: pd.DataFrame, tmp_path: Path) -> None:

@@ -89,6 +89,11 @@ def test_k_beyond_the_corpus_gives_the_corpus():
     assert rows.shape == (2, 7) and sorted(rows[0]) == list(range(7)) and np.isfinite(distances).all()
 
 
+def test_an_index_of_nothing_finds_nothing():
+    index = VectorIndex.build(Embeddings((clustered(7)[:0],), 16), Energy.EUCLIDEAN, radius=0.5)
+    assert all(len(each) == 0 for each in index.nearest(clustered(2), 3))
+
+
 def test_save_and_load(tmp_path):
     vectors = clustered(3000)
     embeddings = Embeddings((vectors,), 16)

@@ -61,6 +61,16 @@ def distance(one: str, other: str | None, energy: Energy) -> float | None:
     return float(FakeEncoder(energy=energy).energies(*vectors)[0]) if vectors[1].any() else None
 
 
+def test_nothing_to_ask_or_to_add_is_nothing() -> None:
+    said, live = base(3, Energy.EUCLIDEAN)
+    matcher = Matcher(live)
+    for nothing in ([], pd.DataFrame(), pd.DataFrame({"name": []})):
+        assert len(matcher.nearest(nothing, 2)) == 0
+        assert list(matcher.nearest(nothing, 2).columns) == list(matcher.nearest({"name": "a"}, 2).columns)
+    matcher.add([])
+    assert len(matcher) == len(said)
+
+
 def assert_agrees(matcher: Matcher, said: Said, encoder: FakeEncoder) -> None:
     assert len(matcher) == len(said)
     queries = ["a", "b~0.3", "new"]

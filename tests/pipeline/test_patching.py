@@ -62,6 +62,18 @@ def test_a_night_without_changes(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "out.parquet").to_pylist() == frame.to_dict("records")
 
 
+def test_changes_from_a_file_without_types_take_those_of_the_corpus(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"record_id": ["a", "b"], "n": [1, 2], "born": pd.to_datetime(["2001-02-03", "2004-05-06"])})
+    records = write(tmp_path / "all.parquet", frame)
+    (tmp_path / "today.csv").write_text("record_id,n,born\nb,7,2004-05-07\nc,,2000-01-01\n")
+    patch_records(records, Records.open(str(tmp_path / "today.csv")), None, tmp_path / "out.parquet")
+    patched = pq.read_table(tmp_path / "out.parquet")
+    assert patched.schema.field("n").type == pa.int64() and pa.types.is_timestamp(patched.schema.field("born").type)
+    assert patched["n"].to_pylist() == [1, 7, None]
+    assert [str(day.date()) for day in patched["born"].to_pylist()] == ["2001-02-03", "2004-05-07", "2000-01-01"]
+    assert len(patched) == 3
+
+
 def test_what_cannot_be_patched(tmp_path: Path) -> None:
     records = write(tmp_path / "all.parquet", pd.DataFrame({"record_id": ["a", "b"], "n": [1, 2]}))
     twice = write(tmp_path / "twice.parquet", pd.DataFrame({"record_id": ["a", "a"], "n": [1, 2]}))

@@ -31,6 +31,16 @@ def test_columns_are_parted_by_what_the_header_has_most_of(
     assert read_id_pairs(str(pairs)).to_pydict() == {"left_id": ["1"], "right_id": ["2"]}
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_quoted_names_part_columns_too(delimiter: str, tmp_path: Path) -> None:
+    """As R writes them: not the commas of the rows below do."""
+    rows = [["record_id", "a name, quoted"], ["1", "Doe, J, Jr; Sr"]]
+    text = "\ufeff" + "".join(delimiter.join(f'"{value}"' for value in row) + "\n" for row in rows)
+    (tmp_path / "quoted.csv").write_text(text)
+    [batch] = Records.open(str(tmp_path / "quoted.csv")).batches()
+    assert batch.to_pylist() == [{"record_id": "1", "a name, quoted": "Doe, J, Jr; Sr"}]
+
+
 def test_one_column_needs_nothing_to_part_it(tmp_path: Path) -> None:
     (tmp_path / "ids.csv").write_text("record_id\n1\n2\n")
     assert Records.open(str(tmp_path / "ids.csv")).ids().to_pylist() == ["1", "2"]

@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline import stages
 from pipeline.assignment import one_to_one
@@ -212,6 +215,33 @@ def test_one_to_one_takes_the_best_sum():
     reward = np.array([0.9, 0.8, 0.85, 0.1])
     assert one_to_one(pairs, np.ones(4, bool), reward).tolist() == [False, True, True, True]
     assert one_to_one(pairs, np.array([True, False, False, False]), reward).tolist() == [True, False, False, False]
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_one_to_one_is_the_same_as_a_matrix_or_by_its_candidates(seed):
+    random = np.random.default_rng(seed)
+    n, width, m = random.integers(1, 12), random.integers(1, 12), random.integers(1, 60)
+    pairs = RowPairs(random.integers(0, n, m), random.integers(0, width, m), np.zeros(m, np.float32))
+    _, place = np.unique(pairs.left * width + pairs.right, return_inverse=True)
+    reward = random.random(m)[place] + 0.01  # a pair that comes twice is worth the same
+    found = []
+    for dense in (2**20, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pipeline.assignment.DENSE", dense)
+            found.append(one_to_one(pairs, np.ones(m, bool), reward))
+    assert found[0].tolist() == found[1].tolist()
+    once = np.unique(np.stack([pairs.left, pairs.right])[:, found[1]], axis=1)
+    assert len(np.unique(once[0])) == len(np.unique(once[1])) == once.shape[1]
+
+
+def test_blocks_that_overlap_give_the_threads_back():
+    before = torch.get_num_threads()
+    first, second = stages.one_thread(), stages.one_thread()
+    first.__enter__(), second.__enter__()
+    assert torch.get_num_threads() == 1
+    first.__exit__(None, None, None), second.__exit__(None, None, None)
+    assert torch.get_num_threads() == before
 
 
 def test_evaluation_against_the_truth(tmp_path):

@@ -288,3 +288,24 @@ def test_training_imports_nothing_of_the_layers_above_nor_torch_s_compiler() -> 
         "torch._dynamo",
     }
     assert not unwanted & set(loaded)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_child_of_a_fork_encodes_as_its_parent_did() -> None:
+    """In a process of its own: OpenMP's threads stay behind in a fork, and a child that asked for them would wait for ever."""
+    script = """
+import multiprocessing, os, sys, torch
+torch.set_num_threads(2)
+from tests.siamese.test_encoder import RECORDS, make
+encoder = make("ngram")
+records = 2000 * RECORDS
+expected = encoder.encode(records)
+def check():
+    os._exit(0 if (encoder.encode(records) == expected).all() else 1)
+child = multiprocessing.get_context("fork").Process(target=check)
+child.start()
+child.join(60)
+child.kill()
+sys.exit(child.exitcode != 0)
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=120, cwd=Path(__file__).parents[2]).returncode == 0

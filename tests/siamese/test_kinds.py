@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from siamese.kinds import MAGNITUDE_BINS, MONTHS, canonical, date, number, parse_number
+from siamese.kinds import MAGNITUDE_BINS, MONTHS, canonical, date, number, parse_date, parse_number
 from siamese.schema import Kind
 
 
@@ -144,6 +144,14 @@ def test_full_month_names_are_read() -> None:
         "19870209",
         "20210903",
     ]
+
+
+def test_the_month_comes_first_where_it_can_be_no_other_or_the_column_says_so() -> None:
+    written = strings(["3/14/2020", "3/4/2020", "14.3.2020", "3/14/2020 10:15", "1.2.123"])
+    read = ["20200314", "20200403", "20200314", "20200314", "1.2.123"]
+    assert date(written).to_pylist() == read
+    assert canonical(written, Kind.US_DATE).to_pylist() == ["20200314", "20200304", *read[2:]]
+    assert parse_date(written, Kind.US_DATE)[1].as_py() == parse_date(strings(["2020-03-04"]))[0].as_py()
 
 
 def test_what_is_no_day_stays() -> None:

@@ -114,6 +114,8 @@ def test_missing_is_one_thing() -> None:
 def test_integers_that_holes_made_float_read_as_integers() -> None:
     assert as_text(pa.array([7.0, None, np.nan, -3.0])).to_pylist() == ["7", None, None, "-3"]
     assert as_text(pa.array([7.0, 2.5])).to_pylist() == ["7", "2.5"]
+    assert as_text(pa.array([12345678901.0, 2.5])).to_pylist() == ["12345678901", "2.5"]  # whatever else a batch holds
+    assert as_text(pa.array([np.inf, 1e300])).to_pylist() == ["inf", "1e+300"]
 
 
 @pytest.mark.parametrize(
