@@ -40,7 +40,7 @@ def as_texts(records: pa.Table, schema: Schema) -> pa.Table:
     Raises:
         SchemaError: they have none of its fields.
     """
-    if records.num_columns == 0:  # an empty list: no record lacks anything
+    if records.num_rows == 0:  # no record lacks anything
         records = pa.table({name: pa.nulls(0, pa.large_string()) for name in schema.names})
     records = renamed(records, schema.also)
     missing = [name for name in schema.names if name not in records.column_names]
