@@ -157,19 +157,24 @@ class Threshold:
         if not len(calibration.evidence) or calibration.evidence.are_chosen:
             return self._without_promise(calibration, cut)
         error = (1 - self.confidence) / max(len(promised), 1)
-        prior, decoys = None, None
+        prior, decoys, weight = None, None, 1.0
         if candidates is not None:
             region = min(region_of(calibration), candidates.up_to)
             # A quarter of the risk is that the share of matches is not what was estimated.
             prior = estimate_prior(calibration, candidates, region, 1 - error / 4)
-            decoys = Decoys.of(calibration.evidence, region, candidates)
+            decoys, weight = Decoys.of(calibration.evidence, region, candidates), prior.imposite_weight
         if not promised:
-            weight = prior.imposite_weight if prior else 1.0
             limit = min(calibration.best_f1(weight), cut)
             return Decision(calibration, limit, prior, (), "best F1 on held-out pairs")
         promises = []
         if self.min_precision is not None:
-            promises.append(promise_a_precision(self.min_precision, error, calibration.evidence, prior, decoys))
+            expected_to = math.inf
+            if candidates is not None and prior is not None:
+                expected = calibration.probability(candidates.scores, prior.plain_weight)
+                expected_to = candidates.up_to_mean(expected, self.min_precision)
+            promises.append(
+                promise_a_precision(self.min_precision, error, calibration.evidence, prior, decoys, expected_to)
+            )
         if self.min_recall is not None:
             promises.append(promise_a_recall(self.min_recall, 1 - error, calibration.evidence))
         if len(promises) == 2 and promises[1].bound.limit > promises[0].bound.limit:

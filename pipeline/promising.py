@@ -1,8 +1,9 @@
 """Promising: the threshold that keeps a precision or a recall, by whichever evidence shows it; or a refusal that says what would."""
 
+import math
 from dataclasses import dataclass
 
-from siamese.decoys import Decoys, more_decoys
+from siamese.decoys import Decoys, more_decoys, too_few
 from siamese.errors import PromiseError
 from siamese.evidence import Evidence
 from siamese.prior import Prior
@@ -44,6 +45,7 @@ def promise_a_precision(
     evidence: Evidence,
     prior: Prior | None = None,
     decoys: Decoys | None = None,
+    expected_to: float = math.inf,
 ) -> Promise:
     """The larger of two thresholds: of all held-out pairs, at the share of matches that was estimated, and of the imposites among them.
 
@@ -56,6 +58,7 @@ def promise_a_precision(
         error: the risk, in (0, 1).
         prior: whose bound was taken at a quarter of the risk; None, as ``decoys``, without a corpus.
         decoys: the evidence's imposites beside the run's candidates.
+        expected_to: the greatest threshold at which the run's probabilities expect the precision; imposites alone show none beyond it.
 
     Raises:
         PromiseError: neither shows it; the sentence says what would.
@@ -66,10 +69,13 @@ def promise_a_precision(
     else:
         by_decoys = decoys.can_show(share, 1 - error / 4)
         if by_decoys and not can_show_precision(evidence, share, 1 - error / 2, prior.at_most):
-            tried = [_by_decoys(share, 1 - error, decoys)]
+            tried = [_by_decoys(share, 1 - error, decoys, expected_to)]
         else:
             level = 1 - error * (1 / 2 if by_decoys else 3 / 4)
-            tried = [_by_pairs(share, level, evidence, prior.at_most), _by_decoys(share, 1 - error / 4, decoys)]
+            tried = [
+                _by_pairs(share, level, evidence, prior.at_most),
+                _by_decoys(share, 1 - error / 4, decoys, expected_to),
+            ]
     found = [each for each in tried if isinstance(each, Promise)]
     if found:
         return max(found, key=lambda promise: promise.bound.limit)
@@ -87,10 +93,16 @@ def _by_pairs(share: float, confidence: float, evidence: Evidence, imposite_weig
     return _Short(nearest.least if nearest else 0.0, rare + more_pairs(nearest, share, confidence, imposite_weight))
 
 
-def _by_decoys(share: float, confidence: float, decoys: Decoys) -> Promise | _Short:
-    bound = decoys.promise(share, confidence)
+def _by_decoys(share: float, confidence: float, decoys: Decoys, expected_to: float) -> Promise | _Short:
+    bound = decoys.promise(share, confidence, expected_to)
     if bound is not None:
         return Promise("precision", share, "held-out imposites", confidence, 1.0, bound)
+    if not decoys.are_enough:
+        return _Short(0.0, too_few(decoys))
+    if decoys.promise(share, confidence) is not None:
+        return _Short(
+            0.0, "held-out imposites alone would show it, but the probabilities of this run expect less there"
+        )
     nearest = decoys.nearest(confidence)
     if nearest is None:
         return _Short(0.0, "there are none to hold against these candidates")

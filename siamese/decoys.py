@@ -18,6 +18,7 @@ from siamese.evidence import Evidence, independent_number
 from siamese.prior import Histogram
 from siamese.promise import NO_HELP, STEPS, UNSETTLED, Bound, first_of, times_as_many
 
+LEAST = 30  # independent imposites held out, near or far: fewer are no likeness of a run's
 A_WRONG_LABEL = 30  # decoys that one may be expected among
 MOST_TIMES = 10_000  # as many labels as there are: more are not asked for
 
@@ -30,6 +31,7 @@ class Decoys:
     counts among the others.
 
     Attributes:
+        held_out: how many independent ones all held-out imposites are worth, those beyond the region too.
         number: m.
         independent: how many independent ones they are worth.
         limits: (t,) thresholds to test, ascending.
@@ -38,6 +40,7 @@ class Decoys:
         others: (t,) candidates of the rest of the region, at most.
     """
 
+    held_out: float
     number: int
     independent: float
     limits: NDArray[np.float64]
@@ -64,9 +67,14 @@ class Decoys:
         rows = np.arange(1, every)[:: max(1, every // STEPS)]
         flagged = np.cumsum(counts)[rows - 1]
         seen = np.searchsorted(scores[some], centres[rows], side="right")
-        return cls(len(some), independent, centres[rows], seen, flagged, total - flagged)
+        held_out = evidence.independent(0)
+        return cls(held_out, len(some), independent, centres[rows], seen, flagged, total - flagged)
 
-    def promise(self, precision: float, confidence: float) -> Bound | None:
+    @property
+    def are_enough(self) -> bool:
+        return self.held_out >= LEAST
+
+    def promise(self, precision: float, confidence: float, up_to: float = math.inf) -> Bound | None:
         """The largest threshold at which a precision can be promised of the run; None where there is none.
 
         Thresholds are tested in fixed sequences (:mod:`siamese.promise`).
@@ -74,9 +82,13 @@ class Decoys:
         Args:
             precision: promised share of right ones among the flagged, in (0, 1).
             confidence: chance that the promise is kept; in (0, 1).
+            up_to: the last threshold to test: that to which the run's probabilities expect the precision. Where decoys show more than these
+                expect, they are not like the run's imposites: pairs drawn at random, say, which are easier.
         """
+        if not self.are_enough:
+            return None
         starts, level = self._starts(precision, confidence)
-        shown, last = self._refutes(self._too_many(precision), self.seen, level), -1
+        shown, last = self._refutes(self._too_many(precision), self.seen, level) & (self.limits <= up_to), -1
         for start in starts:
             last = max(last, start + first_of(~shown[start:]) - 1 if shown[start] else -1)
         return self._bounds(slice(last, last + 1), level)[0] if last >= 0 else None
@@ -93,7 +105,9 @@ class Decoys:
 
     def can_show(self, precision: float, confidence: float) -> bool:
         """Whether some threshold would show a precision, were no decoy among the flagged."""
-        return bool(self._refutes(self._too_many(precision), np.zeros_like(self.seen), confidence).any())
+        return self.are_enough and bool(
+            self._refutes(self._too_many(precision), np.zeros_like(self.seen), confidence).any()
+        )
 
     def nearest(self, confidence: float) -> Bound | None:
         """What the threshold shows that shows the highest precision; None where there are no decoys or candidates to speak of."""
@@ -143,6 +157,11 @@ class Decoys:
         few = np.ceil(times * share * seen - 1e-9).astype(np.int64)
         refuted = hypergeom.cdf(few, worth + wrong + self.others, few + wrong, worth)
         return np.asarray(refuted <= 1 - confidence + 1e-12)  # a tie shows it
+
+
+def too_few(decoys: Decoys) -> str:
+    """What would do, in words, where all held-out imposites are too few to stand for a run's."""
+    return f"held-out imposites worth {decoys.held_out:,.0f} independent ones are no likeness of a run's: expected {LEAST} at least"
 
 
 def more_decoys(nearest: Bound, times: float) -> str:

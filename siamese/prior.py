@@ -42,6 +42,11 @@ class Prior:
     at_most: float
     candidates: int
 
+    @property
+    def plain_weight(self) -> float:
+        """The ratio as it was estimated, drawn towards nothing; below 1 where the candidates are cleaner than the evidence."""
+        return _odds_ratio(self.evidence_share, self.share) if 0 < self.evidence_share < 1 else 1.0
+
 
 @dataclass(frozen=True)
 class Histogram:
@@ -82,6 +87,12 @@ class Histogram:
         filled = counts >= 0.5
         centres = np.bincount(place, weights * every)[filled] / counts[filled]
         return cls(tuple(centres.round(7).tolist()), tuple(counts[filled].round().astype(int).tolist()), up_to)
+
+    def up_to_mean(self, values: NDArray[np.float64], least: float) -> float:
+        """The greatest score up to which values of the bins have such a mean over the candidates; -inf where none is."""
+        counts = np.array(self.counts, np.float64)
+        enough = np.flatnonzero(np.cumsum(counts * values) >= least * np.cumsum(counts))
+        return self.scores[enough[-1]] if len(enough) else -math.inf
 
 
 def estimate_prior(

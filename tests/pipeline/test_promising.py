@@ -66,12 +66,29 @@ def test_risk_is_spent_on_what_can_show_it() -> None:
 def test_a_refusal_says_what_the_better_way_shows() -> None:
     random = np.random.default_rng(2)
     scores, _ = draw(500, 50, random)
-    few = Evidence.of(*draw(20, 9, random))
-    with pytest.raises(SettingsError, match=r"20 of them genuine: at the best threshold \d of 8 held-out imposites"):
+    few = Evidence.of(*draw(20, 40, random))
+    with pytest.raises(SettingsError, match=r"20 of them genuine: at the best threshold \d of 39 held-out imposites"):
         promise_a_precision(0.995, 0.05, few, prior_of(1.0), Decoys.of(few, np.inf, Histogram.of(scores)))
     fewer = Evidence.of(*draw(20, 1, random))
     with pytest.raises(SettingsError, match=r"imposites may be 3\.0 times as frequent here, and the best threshold"):
         promise_a_precision(0.99, 0.05, fewer, prior_of(3.0), Decoys.of(fewer, np.inf, Histogram.of(scores)))
+
+
+def test_imposites_that_are_few_or_easier_than_the_run_s_promise_nothing() -> None:
+    """Strangers drawn at random for labels: the run's imposites are near misses, and all that it proposes would seem right."""
+    random = np.random.default_rng(4)
+    genuine, easy = random.normal(-2, 1, 30), random.normal(6, 1, 60)
+    corpus = np.concatenate([random.normal(-2, 1, 500), random.normal(3, 0.7, 2000), random.normal(5, 1, 100)])
+    for imposites in (12, 60):
+        calibration = Calibration.fit(np.append(genuine, easy[:imposites]), [1] * 30 + [0] * imposites)
+        candidates = Histogram.of(corpus)
+        decoys = Decoys.of(calibration.evidence, 6.0, candidates)
+        with pytest.raises(SettingsError, match=r"0\.9 cannot be promised"):
+            Threshold(min_precision=0.9).decide(calibration, candidates)
+        assert decoys.are_enough == (imposites > 30)
+    with pytest.raises(SettingsError, match="alone would show it, but the probabilities of this run expect less"):
+        promise_a_precision(0.9, 0.05, calibration.evidence, prior_of(1e6), decoys, expected_to=-np.inf)
+    assert decoys.promise(0.9, 0.95).limit > 1  # what it would have flagged: four in five of it wrong
 
 
 def test_what_the_labels_alone_do_not_promise_is_not_refused_before_the_corpus_is_seen() -> None:

@@ -106,7 +106,7 @@ def test_matches_of_another_kind_than_the_labelled_ones_do_not_break_the_promise
 )
 def test_the_wrong_ones_are_as_many_as_fisher_s_test_does_not_refute(seen, decoys, flagged, others, confidence) -> None:
     seen = min(seen, decoys)
-    some = Decoys(decoys, float(decoys), np.zeros(1), *(np.array([each]) for each in (seen, flagged, others)))
+    some = Decoys(100.0, decoys, float(decoys), np.zeros(1), *(np.array([each]) for each in (seen, flagged, others)))
     table = [[[seen, decoys - seen], [wrong, others]] for wrong in range(flagged + 1)]
     refuted = [fisher_exact(each, "less").pvalue <= 1 - confidence + 1e-12 for each in table]
     assert refuted == sorted(refuted)  # more wrong ones are refuted the sooner
@@ -116,7 +116,7 @@ def test_the_wrong_ones_are_as_many_as_fisher_s_test_does_not_refute(seen, decoy
 
 def test_a_sequence_ends_at_the_first_threshold_that_does_not_show_it() -> None:
     random, promised = np.random.default_rng(3), 0
-    for decoys in (40, 100, 100, 100):
+    for decoys in (50, 100, 100, 100):
         scores, _is_match = draw_run(random, 200, 100)
         evidence = Evidence.of(random.normal(*IMPOSITE, decoys), np.zeros(decoys))
         some = Decoys.of(evidence, 1.5, Histogram.of(scores))
