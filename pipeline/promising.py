@@ -101,7 +101,7 @@ def _by_decoys(share: float, confidence: float, decoys: Decoys, expected_to: flo
         return _Short(0.0, too_few(decoys))
     if decoys.promise(share, confidence) is not None:
         return _Short(
-            0.0, "held-out imposites alone would show it, but the probabilities of this run expect less there"
+            share, "held-out imposites alone would show it, but the probabilities of this run expect less there"
         )
     nearest = decoys.nearest(confidence)
     if nearest is None:
