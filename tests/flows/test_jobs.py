@@ -277,7 +277,7 @@ def test_the_run_s_certificate_and_the_model_s_reliability_from_the_command_line
     assert promised == {"what": "precision", "share": 0.5, "confidence": 0.95}
     summary = json.loads((job / "run" / "summary.json").read_text())
     (promise,) = summary["evaluation"]["promises"]
-    assert promise["achieved"] == summary["evaluation"]["pairs"]["precision"] and promise["kept"]
+    assert promise["achieved"] == summary["evaluation"]["pairs"]["scored_precision"] and promise["kept"]
     lost = summary["evaluation"]["recall_lost"]
     pairs = summary["evaluation"]["pairs"]
     assert sum(each["pairs"] for each in lost.values()) == round((1 - pairs["recall"]) * pairs["true_pairs"])
