@@ -112,6 +112,16 @@ class Records:
                 yield table.set_column(table.column_names.index(self.id_column), self.id_column, ids)
                 row += table.num_rows
 
+    def schema(self) -> pa.Schema:
+        """One type for each column, whatever the files have: one that holds numbers here and text there is text, for 0323 is no number."""
+        types: dict[str, dict[pa.DataType, None]] = {}
+        for batch in self.batches():
+            for field in batch.schema:
+                types.setdefault(field.name, {})[field.type] = None
+            if len(self.files) == 1 and _format(self.files[0]) != "json":
+                break  # all of one file are alike
+        return pa.schema([(name, _one_type(list(found))) for name, found in types.items()])
+
     def ids(self) -> pa.Array:
         """(n,) large_string ids of all records, in order.
 
@@ -184,6 +194,29 @@ def stacked(tables: Sequence[pa.Table]) -> pa.Table:
             for table in tables
         ]
         return pa.concat_tables(texts, promote_options="permissive")
+
+
+def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A batch with the columns and types of :meth:`Records.schema`."""
+    columns = [
+        as_text(table[field.name])
+        if field.type == pa.large_string() and not _is_text(table[field.name].type)
+        else table[field.name].cast(field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _one_type(types: list[pa.DataType]) -> pa.DataType:
+    try:
+        schemas = [pa.schema([("column", each)]) for each in types]
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except pa.ArrowException:
+        return pa.large_string()
+
+
+def _is_text(found: pa.DataType) -> bool:
+    return bool(pa.types.is_string(found) or pa.types.is_large_string(found))
 
 
 def check_fields(schema: Schema, *sources: Records | None) -> None:

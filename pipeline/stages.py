@@ -33,7 +33,7 @@ from pipeline.indexing import MODEL, index_corpus
 from pipeline.matching import PairWriter
 from pipeline.opening import load_encoder
 from pipeline.reasons import Reasons
-from pipeline.records import Records
+from pipeline.records import Records, conformed
 from pipeline.report import headline as headline
 from pipeline.report import write_report
 from pipeline.rules import GoldenRules
@@ -237,14 +237,12 @@ def golden(run: Path, records: Records, rules: GoldenRules) -> dict[str, Any]:
 
 
 def _write_unique(records: Records, kept: np.ndarray, path: Path) -> None:
-    writer, start = None, 0
-    for batch in records.batches():
-        chosen = batch.filter(pa.array(kept[start : start + batch.num_rows]))
-        start += batch.num_rows
-        writer = writer or pq.ParquetWriter(path, chosen.schema, **DISTINCT)
-        writer.write_table(chosen.cast(writer.schema))
-    if writer:
-        writer.close()
+    schema, start = records.schema(), 0
+    with pq.ParquetWriter(path, schema, **DISTINCT) as writer:
+        for batch in records.batches():
+            chosen = batch.filter(pa.array(kept[start : start + batch.num_rows]))
+            start += batch.num_rows
+            writer.write_table(conformed(chosen, schema))
 
 
 def evaluate(model: str, run: Path, truth: str, work: Path, threshold: Threshold) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.moments import LEAST, Moments
-from pipeline.records import BATCH_RECORDS, Records
+from pipeline.records import BATCH_RECORDS, Records, conformed
 from pipeline.rules import GoldenRules, Rule
 from pipeline.tables import DISTINCT
 from siamese.errors import DataError
@@ -71,9 +71,7 @@ class Members:
         several = clusters["cluster_size"].to_numpy() > 1
         kept, start = [], 0
         for batch in records.batches():
-            kept.append(
-                batch.filter(pa.array(several[start : start + batch.num_rows])).select(schema.names).cast(schema)
-            )
+            kept.append(conformed(batch.filter(pa.array(several[start : start + batch.num_rows])), schema))
             start += batch.num_rows
         chosen = clusters.filter(pa.array(several))
         cluster_id, apart = chosen["cluster_id"].to_numpy(), chosen["distance_to_representative"].to_numpy()

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from pipeline.pairs import read_id_pairs
-from pipeline.records import Records
+from pipeline.records import Records, conformed
 from siamese.errors import DataError
 
 TABLE = pd.DataFrame(
@@ -52,3 +53,19 @@ def test_another_encoding_is_named(tmp_path: Path) -> None:
         DataError, match=r"records\.csv' is not a whole CSV file: it is text in UTF-16: save it as UTF-8"
     ):
         Records.open(str(tmp_path / "records.csv"))
+
+
+def test_a_column_of_numbers_here_and_text_there_is_text_in_all(tmp_path: Path) -> None:
+    """Whichever file comes first: a postcode keeps its leading zero."""
+    numbers = pd.DataFrame({"record_id": ["1", "2"], "postcode": [4711, 815], "n": [1, 2], "tags": [["a", "b"], []]})
+    texts = pd.DataFrame({"record_id": ["3", "4"], "postcode": ["0323", ""], "n": [1.5, None], "tags": ["c", None]})
+    for first, second in ((numbers, texts), (texts, numbers)):
+        first.to_parquet(tmp_path / "1.parquet")
+        second.to_parquet(tmp_path / "2.parquet")
+        records = Records.open(str(tmp_path))
+        schema = records.schema()
+        table = pa.concat_tables([conformed(batch, schema) for batch in records.batches()])
+        found = {row["record_id"]: row for row in table.to_pylist()}
+        assert [found[each]["postcode"] for each in "1234"] == ["4711", "815", "0323", ""]
+        assert [found[each]["n"] for each in "1234"] == [1, 2, 1.5, None]
+        assert found["3"]["tags"] == "c" and found["1"]["tags"] == "a, b"
