@@ -75,22 +75,24 @@ class Job:
         if self.model is not None and self.also:
             raise SettingsError("the model knows other names of columns from its training: leave out also")
         check_also(self.also)
-        with heap_kept(), _imports_aside(), self._model() as model:
-            return self._run(model, self._sources(stages.load_encoder(model).schema.also))
+        with heap_kept(), _imports_aside(), self._opened() as (model, sources):
+            return self._run(model, sources)
 
     def _sources(self, also: Also) -> list[Records]:
         return [Records.open(path, self.id_column, also) for path in self.records]
 
     @contextmanager
-    def _model(self) -> Iterator[str]:
-        """The folder of one model for all stages, whatever a URL holds later, and for workers that run in another folder; an untrained
-        one is made beside the output, which all workers see."""
+    def _opened(self) -> Iterator[tuple[str, list[Records]]]:
+        """The folder of one model for all stages, whatever a URL holds later, for workers that run in another folder too, and the corpora as
+        it reads them; an untrained model is made beside the output, which all workers see."""
         if self.model is not None:
-            yield str(local_folder(self.model, "model").absolute())
+            model = str(local_folder(self.model, "model").absolute())
+            yield model, self._sources(stages.load_encoder(model).schema.also)
             return
+        sources = self._sources(self.also)
         with self._beside() as folder:
-            stages.first_model(self._sources(self.also), folder / "model")
-            yield str(folder / "model")
+            stages.first_model(sources, folder / "model")
+            yield str(folder / "model"), sources
 
     @contextmanager
     def _beside(self) -> Iterator[Path]:

@@ -82,14 +82,10 @@ def _matched_sparsely(
     row: NDArray[np.int64], column: NDArray[np.int64], reward: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     """The same without the matrix; each row may also be matched to a column of its own, which is worth nothing."""
-    n, width, most = (
-        int(row.max()) + 1,
-        int(column.max()) + 1,
-        float(reward.max()) + 1,
-    )  # costs are above 0, which would be no edge
-    keys, first, place = np.unique(
-        row * width + column, return_index=True, return_inverse=True
-    )  # a pair may come twice
+    n, width = int(row.max()) + 1, int(column.max()) + 1
+    most = float(reward.max()) + 1  # so that costs are above 0, which would be no edge
+    # A pair may come twice.
+    keys, first, place = np.unique(row * width + column, return_index=True, return_inverse=True)
     own = np.arange(n)
     cost = np.concatenate([most - reward[first], np.full(n, most)])
     ends = np.concatenate([keys // width, own]), np.concatenate([keys % width, width + own])

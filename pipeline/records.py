@@ -114,12 +114,14 @@ class Records:
 
     def schema(self) -> pa.Schema:
         """One type for each column, whatever the files have: one that holds numbers here and text there is text, for 0323 is no number."""
-        types: dict[str, dict[pa.DataType, None]] = {}
-        for batch in self.batches():
-            for field in batch.schema:
-                types.setdefault(field.name, {})[field.type] = None
-            if len(self.files) == 1 and _format(self.files[0]) != "json":
-                break  # all of one file are alike
+        types: dict[str, dict[pa.DataType, None]] = {name: {} for name in self.columns}
+        for file in self.files:
+            for table in read_batches(self.filesystem, file, also=self.also):
+                for field in table.schema:
+                    types.get(field.name, {})[field.type] = None
+                if _format(file) != "json":
+                    break  # all of one file are alike
+        types[self.id_column] = {pa.large_string(): None}
         return pa.schema([(name, _one_type(list(found))) for name, found in types.items()])
 
     def ids(self) -> pa.Array:
@@ -210,9 +212,10 @@ def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
 def _one_type(types: list[pa.DataType]) -> pa.DataType:
     try:
         schemas = [pa.schema([("column", each)]) for each in types]
-        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+        found = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except pa.ArrowException:
         return pa.large_string()
+    return pa.large_string() if pa.types.is_null(found) else found
 
 
 def _is_text(found: pa.DataType) -> bool:
@@ -434,8 +437,9 @@ def _delimiter(head: bytes) -> str:
     """What parts the columns of a CSV file: of a comma, a semicolon, a tab and a bar the one that its first line has most of."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError("it is text in UTF-16: save it as UTF-8")
-    names = re.sub(rb'"[^"]*"', b'""', head.removeprefix(codecs.BOM_UTF8)).lstrip(b"\r\n").splitlines()[:1]
-    return max(DELIMITERS, key=lambda each: b"".join(names).count(each.encode()))  # of equals the first
+    lines = re.sub(rb'"[^"]*"', b'""', head.removeprefix(codecs.BOM_UTF8)).lstrip(b"\r\n").splitlines()
+    names = next(iter(lines), b"")
+    return max(DELIMITERS, key=lambda each: names.count(each.encode()))  # of equals the first
 
 
 def _json(stream: BinaryIO, _: list[str] | None) -> Iterator[pa.Table]:

@@ -50,9 +50,8 @@ def score_rows(encoder: SiameseEncoder, judge: Judge, decision: Decision, record
     scores = judge.score(apart, encoder.schema.select(chosen), pairs.left, pairs.right)
     says = np.asarray(embeddings.any(axis=1))
     said = says[pairs.left] & says[pairs.right]
-    return Scores(
-        distances, apart, decision.judge(np.where(said, scores, np.inf)), said
-    )  # a run does not propose the others
+    scores = np.where(said, scores, np.inf)  # a run does not propose the others
+    return Scores(distances, apart, decision.judge(scores), said)
 
 
 def score_pairs(

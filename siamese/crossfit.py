@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from siamese.company import Company, Rivals
+from siamese.folds import deal_in_turn
 from siamese.lockstep import FoldTower, train_together
 from siamese.pairs import Pairs
 from siamese.settings import TrainingConfig
@@ -89,11 +90,7 @@ def deal_folds(groups: NDArray[np.int64], is_match: NDArray, folds: int, seed: i
     _, group = np.unique(groups, return_inverse=True)
     matched = np.bincount(group, is_match) > 0
     order = np.lexsort((np.random.default_rng(seed).permutation(len(matched)), matched))
-    fold = np.empty(len(matched), np.int64)
-    for kind in (False, True):
-        members = order[matched[order] == kind]
-        fold[members] = np.arange(len(members)) % folds
-    return fold[group]
+    return deal_in_turn(order, matched, folds)[group]
 
 
 def cross_fit(

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.evidence import Evidence, independent_number
+from siamese.evidence import Evidence
 from siamese.prior import Histogram
 from siamese.promise import NO_HELP, STEPS, UNSETTLED, Bound, first_of, times_as_many
 
@@ -59,8 +59,6 @@ class Decoys:
         within = np.flatnonzero((labels == 0) & (scores <= region) & np.isfinite(scores))
         edge = float(scores[within[-1]]) if len(within) else -math.inf
         some = within[:-1]
-        one, other = evidence.entities
-        independent = independent_number(one[some], other[some])
         centres, counts = np.array(candidates.scores), np.array(candidates.counts, np.int64)
         every = int(np.searchsorted(centres, edge, side="right"))
         total = int(counts[: every + 1].sum())  # a bin whose mean lies beyond may have some that do not
@@ -68,7 +66,7 @@ class Decoys:
         flagged = np.cumsum(counts)[rows - 1]
         seen = np.searchsorted(scores[some], centres[rows], side="right")
         held_out = evidence.independent(0)
-        return cls(held_out, len(some), independent, centres[rows], seen, flagged, total - flagged)
+        return cls(held_out, len(some), evidence.independent_of(some), centres[rows], seen, flagged, total - flagged)
 
     @property
     def are_enough(self) -> bool:

@@ -96,8 +96,11 @@ class Evidence(BaseModel):
 
     def independent(self, label: int) -> float:
         """How many independent pairs those of a label are worth."""
-        chosen = self.arrays[1] == label
-        return independent_number(*(entity[chosen] for entity in self.entities))
+        return self.independent_of(self.arrays[1] == label)
+
+    def independent_of(self, some: NDArray) -> float:
+        """How many independent pairs some of them are worth; ``some``: their places, or a mask."""
+        return independent_number(*(entity[some] for entity in self.entities))
 
     @cached_property
     def worth(self) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, logit
 
 from siamese.evidence import Evidence
+from siamese.folds import deal_in_turn
 
 Kind = Literal["given", "logistic", "beta", "isotonic"]
 FOLDS = 5  # of the evidence, to compare the kinds
@@ -117,11 +118,7 @@ def deal(
     sizes = np.bincount(group)
     mostly = 2 * np.bincount(group, labels) > sizes
     order = np.lexsort((random.random(len(sizes)), -sizes, mostly))
-    fold = np.empty(len(sizes), np.int64)
-    for label in (False, True):
-        members = order[mostly[order] == label]
-        fold[members] = np.arange(len(members)) % folds
-    return fold[group]
+    return deal_in_turn(order, mostly, folds)[group]
 
 
 def _held_out_losses(

@@ -14,7 +14,6 @@ from scipy.optimize import brentq
 from scipy.special import logit
 
 from siamese.calibration import Calibration
-from siamese.evidence import independent_number
 from siamese.logodds import LogOdds
 
 LEAST_CANDIDATES = 100  # fewer say too little of their share of matches: then that of the evidence stays
@@ -120,8 +119,7 @@ def estimate_prior(
     kind = calibration.log_odds.kind if calibration.log_odds.kind != "given" else "logistic"  # what follows each draw
     random = np.random.default_rng(seed)
     rows = [np.flatnonzero(inside & (labels == label)) for label in (0, 1)]
-    one, other = calibration.evidence.entities
-    worth = [independent_number(one[some], other[some]) for some in rows]
+    worth = [calibration.evidence.independent_of(some) for some in rows]
     drawn = []
     for _ in range(DRAWS):
         numbers = [1 + int(random.poisson(max(number - 1, 0))) for number in worth]

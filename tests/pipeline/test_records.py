@@ -58,6 +58,7 @@ def test_another_encoding_is_named(tmp_path: Path) -> None:
 def test_a_column_of_numbers_here_and_text_there_is_text_in_all(tmp_path: Path) -> None:
     """Whichever file comes first: a postcode keeps its leading zero."""
     numbers = pd.DataFrame({"record_id": ["1", "2"], "postcode": [4711, 815], "n": [1, 2], "tags": [["a", "b"], []]})
+    numbers["only"] = [7, 8]  # the other file lacks it: numbers all the same
     texts = pd.DataFrame({"record_id": ["3", "4"], "postcode": ["0323", ""], "n": [1.5, None], "tags": ["c", None]})
     for first, second in ((numbers, texts), (texts, numbers)):
         first.to_parquet(tmp_path / "1.parquet")
@@ -68,4 +69,5 @@ def test_a_column_of_numbers_here_and_text_there_is_text_in_all(tmp_path: Path) 
         found = {row["record_id"]: row for row in table.to_pylist()}
         assert [found[each]["postcode"] for each in "1234"] == ["4711", "815", "0323", ""]
         assert [found[each]["n"] for each in "1234"] == [1, 2, 1.5, None]
+        assert [found[each]["only"] for each in "1234"] == [7, 8, None, None]
         assert found["3"]["tags"] == "c" and found["1"]["tags"] == "a, b"
