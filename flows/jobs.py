@@ -83,8 +83,8 @@ class Job:
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[str, list[Records]]]:
-        """The folder of one model for all stages, whatever a URL holds later, for workers that run in another folder too, and the corpora as
-        it reads them; an untrained model is made beside the output, which all workers see."""
+        """The folder of one model for all stages, whatever a URL holds later, and for workers that run in another folder; and the corpora
+        as it reads them. An untrained model is made beside the output, which all workers see."""
         if self.model is not None:
             model = str(local_folder(self.model, "model").absolute())
             yield model, self._sources(stages.load_encoder(model).schema.also)
